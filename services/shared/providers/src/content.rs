@@ -1,0 +1,63 @@
+//! Building the normalised content of an entry.
+
+use freshet_domain::{Asset, ContentHash, EntryContent, EntryKey, Timestamp};
+use sha2::{Digest, Sha256};
+
+use crate::json::{Canonical, FieldError, Object};
+
+/// Collects what has a field of its own, then takes the rest of the provider's object and hashes all of it.
+#[derive(Debug, Default)]
+pub struct ContentBuilder {
+    /// Human title.
+    pub title: String,
+    /// URL slug or handle.
+    pub slug: String,
+    /// Tags; [`ContentBuilder::finish`] removes repetitions.
+    pub tags: Vec<String>,
+    /// Entries that this one points to.
+    pub references: Vec<EntryKey>,
+    /// Pictures and files.
+    pub assets: Vec<Asset>,
+    /// When the provider says it was created.
+    pub created_at: Option<Timestamp>,
+    /// When the provider says it last changed. Not hashed.
+    pub updated_at: Option<Timestamp>,
+    /// What else counts for the hash although the raw field does not: for a product, whether it can be bought, where
+    /// the number in stock is volatile.
+    pub also_hash: Vec<u8>,
+}
+
+impl ContentBuilder {
+    /// Finishes the content from the provider's object. See [`Canonical::of`] for `skip` and `volatile`.
+    ///
+    /// `assets` and `references` are drawn from the object, so they count through it and are not hashed again.
+    pub fn finish(mut self, object: &Object<'_>, skip: &[&str], volatile: &[&str]) -> Result<EntryContent, FieldError> {
+        let mut seen = std::collections::HashSet::new();
+        self.tags.retain(|tag| !tag.is_empty() && seen.insert(tag.clone()));
+        let canonical = Canonical::of(object, skip, volatile)?;
+        let mut hasher = Sha256::new();
+        let mut part = |bytes: &[u8]| {
+            hasher.update((bytes.len() as u64).to_be_bytes());
+            hasher.update(bytes);
+        };
+        part(self.title.as_bytes());
+        part(self.slug.as_bytes());
+        part(&(self.tags.len() as u64).to_be_bytes());
+        for tag in &self.tags {
+            part(tag.as_bytes());
+        }
+        part(&self.also_hash);
+        part(&canonical.stable);
+        Ok(EntryContent {
+            title: self.title,
+            slug: self.slug,
+            tags: self.tags,
+            references: self.references,
+            assets: self.assets,
+            fields_json: canonical.json.into(),
+            provider_created_at: self.created_at,
+            provider_updated_at: self.updated_at,
+            content_hash: ContentHash::finish(hasher),
+        })
+    }
+}
