@@ -1,1 +1,20 @@
-//! placeholder
+//! What every service needs and no service is about.
+//!
+//! **Invariants**
+//! - `tonic::Status` values are made here only ([`error`]), so that every error has a kind, a reason and a bounded size.
+//! - The in-process path and the TCP path pass through the same [`rpc`] stack.
+
+pub mod catalogue;
+pub mod clock;
+pub mod error;
+pub mod lifecycle;
+pub mod logging;
+pub mod page;
+pub mod retry;
+pub mod rpc;
+pub mod secret;
+
+pub use catalogue::CatalogueHandle;
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use error::{Error, ErrorKind};
+pub use lifecycle::{Readiness, Shutdown};

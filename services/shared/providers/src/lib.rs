@@ -11,11 +11,16 @@
 pub mod adapter;
 pub mod content;
 pub mod descriptor;
+mod editorial;
 pub mod form;
 pub mod json;
 pub mod registry;
 pub mod sample;
 pub mod signature;
+pub mod standard_webhooks;
+#[cfg(test)]
+mod testing;
+mod walk;
 
 pub use adapter::{Adapter, Normalised, PreparedSource, Proof, RawDelivery, Refusal};
 pub use descriptor::{AnswerCode, Capabilities, Descriptor};

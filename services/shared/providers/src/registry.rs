@@ -20,7 +20,9 @@ impl Default for Registry {
 impl Registry {
     /// All adapters of this crate.
     pub fn new() -> Self {
-        let adapters: Vec<Box<dyn Adapter>> = vec![];
+        let adapters: Vec<Box<dyn Adapter>> = vec![
+            Box::new(crate::standard_webhooks::StandardWebhooks),
+        ];
         Self { adapters: adapters.into_iter().map(|adapter| (adapter.descriptor().name, adapter)).collect() }
     }
 

@@ -1,1 +1,21 @@
-//! placeholder
+//! The embedded engine's database: one SQLite file, one writer thread that commits whole groups of waiting jobs, and
+//! readers beside it.
+//!
+//! A durable commit costs an `fdatasync` whatever it contains, so the writer runs every job that waits inside one
+//! transaction and commits once ([`Db::write`]). Each job is atomic by itself (a savepoint); a caller gets its answer
+//! only after the commit.
+//!
+//! **Invariants**
+//! - Nothing but the writer thread writes.
+//! - `synchronous=FULL`: an answered write survives a power cut.
+//! - A job that fails or panics takes nothing with it but its own rows.
+
+mod db;
+mod error;
+mod group;
+mod open;
+
+pub use db::{Db, DbOptions};
+pub use error::{DbError, OpenError};
+pub use open::Migrations;
+pub use rusqlite;

@@ -1,0 +1,8 @@
+//! The catalogue in force, and reading it from `freshet.toml`.
+
+mod handle;
+mod parse;
+mod reader;
+
+pub use handle::{CatalogueHandle, watch_file};
+pub use parse::{Problem, parse, report};

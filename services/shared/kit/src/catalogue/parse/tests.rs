@@ -1,0 +1,144 @@
+use freshet_domain::catalogue::SettingProblem;
+use secrecy::SecretString;
+
+use super::*;
+
+struct Rules;
+
+impl ProviderRules for Rules {
+    fn providers(&self) -> Vec<&'static str> {
+        vec!["strapi", "woocommerce"]
+    }
+    fn setting_names(&self, provider: &str) -> &'static [&'static str] {
+        if provider == "strapi" { &["header", "types"] } else { &[] }
+    }
+    fn check_source(&self, source: &Source) -> Vec<SettingProblem> {
+        if source.provider == "woocommerce" && source.secrets.is_empty() {
+            vec![SettingProblem { setting: "secrets", message: "is missing: enter the webhook's secret".into() }]
+        } else {
+            Vec::new()
+        }
+    }
+}
+
+struct Secrets;
+
+impl SecretResolver for Secrets {
+    fn resolve(&self, reference: &str) -> Result<SecretString, String> {
+        match reference.strip_prefix("env:") {
+            Some("EMPTY") => Err("`env:EMPTY` is empty".into()),
+            Some(name) => Ok(SecretString::from(name.to_owned())),
+            None => Err("a secret is a reference".into()),
+        }
+    }
+}
+
+fn read(text: &str) -> Result<Catalogue, Vec<Problem>> {
+    parse(text, Path::new("/nowhere"), &Rules, &Secrets)
+}
+
+const GOOD: &str = r#"
+[[client]]
+id = "acme"
+content_ttl = "3d"
+
+[[client.source]]
+id = "blog"
+provider = "strapi"
+secrets = ["env:A", "env:B"]
+header = "x-secret"
+types = ["a", "b"]
+
+[[client.site]]
+id = "www"
+title = "Acme"
+sources = ["blog"]
+quiet_period = "500ms"
+max_wait = "1m"
+
+[[key]]
+name = "ci"
+sha256 = "0000000000000000000000000000000000000000000000000000000000000001"
+clients = ["acme"]
+scopes = ["content:read", "webhook"]
+"#;
+
+#[test]
+fn a_good_catalogue_is_read_whole() {
+    let catalogue = read(GOOD).expect("good");
+    let source = catalogue.source("acme", "blog").expect("source");
+    assert_eq!(source.secrets.len(), 2);
+    assert_eq!(source.settings.text("header"), Some("x-secret"));
+    assert_eq!(source.settings.list("types"), Some(&["a".to_owned(), "b".to_owned()][..]));
+    let site = catalogue.site("acme", "www").expect("site");
+    assert_eq!(site.policy.quiet_period, Duration::from_millis(500));
+    assert_eq!(catalogue.clients["acme"].content_ttl, 3 * DAY);
+    assert_eq!(catalogue.keys.len(), 1);
+}
+
+#[test]
+fn ten_mistakes_are_all_told_with_their_lines() {
+    let text = r#"max_running_builds = 0
+[[client]]
+id = "Acme!"
+content_ttl = "1h"
+[[client.source]]
+id = "blog"
+provider = "strappi"
+[[client.source]]
+id = "shop"
+provider = "woocommerce"
+[[client.source]]
+id = "news"
+provider = "strapi"
+secrets = ["env:EMPTY"]
+heeder = "x"
+[[client.site]]
+id = "www"
+sources = ["blog", "nope"]
+quiet_period = "soon"
+[[key]]
+name = "ci"
+sha256 = "12"
+clients = ["acme"]
+scopes = ["fly"]
+"#;
+    let problems = read(text).expect_err("ten mistakes");
+    let said = report("freshet.toml", &problems);
+    for (line, part) in [
+        (1, "max_running_builds` must be a whole number from 1 to 1000"),
+        (3, "id` is not a name"),
+        (4, "content_ttl` must be from 1d to 30d"),
+        (7, "did you mean `strapi`?"),
+        (8, "`secrets` is missing: enter"),
+        (14, "`env:EMPTY` is empty"),
+        (15, "did you mean `header`?"),
+        (18, "names `nope`"),
+        (19, "must be a time like"),
+        (22, "must be 64 hexadecimal digits"),
+        (23, "names `acme`, which is not a client"),
+        (24, "has `fly`"),
+    ] {
+        let found = said.lines().any(|said| said.starts_with(&format!("freshet.toml:{line}: ")) && said.contains(part));
+        assert!(found, "line {line} {part:?} is not among\n{said}");
+    }
+    assert_eq!(problems.len(), 12, "{said}");
+}
+
+#[test]
+fn broken_toml_is_told_with_its_line() {
+    let problems = read("[[client]]\nid = \n").expect_err("broken");
+    assert_eq!(problems[0].line, 2);
+}
+
+#[test]
+fn no_text_makes_it_panic() {
+    for text in ["", "client = 1", "[[client]]", "[client]\nid=1", "key = [1]", "[[key]]\nclients = {}", "\u{0}"] {
+        assert!(read(text).is_err(), "{text:?}");
+    }
+    for cut in 0..GOOD.len() {
+        if GOOD.is_char_boundary(cut) {
+            let _ = read(&GOOD[..cut]);
+        }
+    }
+}

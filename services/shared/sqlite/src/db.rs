@@ -1,0 +1,215 @@
+//! The handle that everybody holds.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::Duration;
+
+use freshet_kit::{Error, ErrorKind};
+use rusqlite::Connection;
+
+use crate::group::{self, BeforeCommit, Deliver, Job};
+use crate::{DbError, Migrations, OpenError, open};
+
+/// How a database is opened.
+#[derive(Clone, Copy, Debug)]
+pub struct DbOptions {
+    /// Jobs that may wait for the writer; more are refused as busy.
+    pub queue_max: usize,
+    /// Reads that may run at the same time.
+    pub readers_max: usize,
+    /// The write-ahead log is copied into the database when it is larger than this many bytes.
+    pub log_bytes: u64,
+}
+
+impl Default for DbOptions {
+    fn default() -> Self {
+        Self { queue_max: 8_192, readers_max: 4, log_bytes: 32 << 20 }
+    }
+}
+
+/// An open database. Cheap to clone; the file is closed when the last clone is dropped.
+#[derive(Clone)]
+pub struct Db {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    path: PathBuf,
+    jobs: Option<mpsc::SyncSender<Job>>,
+    readers: Mutex<Vec<Connection>>,
+    reading: Arc<tokio::sync::Semaphore>,
+    before_commit: BeforeCommit,
+    threads: Vec<std::thread::JoinHandle<()>>,
+    /// Ends the checkpoint thread when dropped.
+    alive: Option<mpsc::Sender<()>>,
+}
+
+impl Db {
+    /// Opens or creates the file and brings the tables of every component up to date.
+    pub fn open(path: &Path, migrations: &[Migrations], options: DbOptions) -> Result<Self, OpenError> {
+        let connection = open::writer(path, migrations)?;
+        let before_commit = BeforeCommit::default();
+        let (jobs, queue) = mpsc::sync_channel(options.queue_max);
+        let (alive, ended) = mpsc::channel::<()>();
+        let hooks = before_commit.clone();
+        let spawn = |name: &str, body: Box<dyn FnOnce() + Send>| {
+            std::thread::Builder::new().name(name.to_owned()).spawn(body).map_err(|error| OpenError::Other {
+                path: path.display().to_string(),
+                source: rusqlite::Error::ToSqlConversionFailure(Box::new(error)),
+            })
+        };
+        let writer = spawn(
+            "sqlite-writer",
+            Box::new(move || {
+                group::run(&connection, &queue, &hooks);
+                // Leaves one file behind, without a log to recover.
+                let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+            }),
+        )?;
+        let (owned, restart) = (path.to_owned(), jobs.clone());
+        let checkpointer =
+            spawn("sqlite-checkpoint", Box::new(move || checkpoint(&owned, &restart, &ended, options.log_bytes)))?;
+        Ok(Self {
+            shared: Arc::new(Shared {
+                path: path.to_owned(),
+                jobs: Some(jobs),
+                readers: Mutex::default(),
+                reading: Arc::new(tokio::sync::Semaphore::new(options.readers_max)),
+                before_commit,
+                threads: vec![writer, checkpointer],
+                alive: Some(alive),
+            }),
+        })
+    }
+
+    /// Has `hook` run before each commit, on the writer thread; an error rolls the group back. For what must be
+    /// durable before the rows that point to it.
+    pub fn before_commit(&self, hook: impl Fn() -> std::io::Result<()> + Send + 'static) {
+        self.shared.before_commit.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(hook));
+    }
+
+    /// Runs a job on the writer thread, together with whatever else waits, and returns after the commit.
+    ///
+    /// The job is atomic: if it returns an error or panics, none of its rows stay. It must be quick and must not wait
+    /// for anything, because every other writer waits for it.
+    pub async fn write<T, F>(&self, job: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, DbError> + Send + 'static,
+    {
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        let job = Job::Write(Box::new(move |connection: &Connection| {
+            let result = job(connection);
+            let keep = result.is_ok();
+            let deliver: Deliver = Box::new(move |committed| {
+                let outcome = match (result, committed) {
+                    (Ok(value), Ok(())) => Ok(value),
+                    (Err(error), _) => Err(error.into()),
+                    (Ok(_), Err(error)) => Err(group::commit_error(&error)),
+                };
+                // A caller that has gone away does not matter: the rows are committed.
+                let _ = answer.send(outcome);
+            });
+            (keep, deliver)
+        }));
+        let Some(jobs) = &self.shared.jobs else { return Err(closed()) };
+        match jobs.try_send(job) {
+            Ok(()) => {}
+            Err(mpsc::TrySendError::Full(_)) => {
+                return Err(Error::new(ErrorKind::Busy, "STORE_BUSY", "the store has too much to write")
+                    .retry_after(Duration::from_secs(1)));
+            }
+            Err(mpsc::TrySendError::Disconnected(_)) => return Err(closed()),
+        }
+        answered.await.unwrap_or_else(|_| Err(Error::unavailable("the store did not finish this write")))
+    }
+
+    /// Runs a read on a connection of its own, beside the writer. It sees one consistent state only inside a
+    /// transaction of its own.
+    pub async fn read<T, F>(&self, job: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Connection) -> Result<T, DbError> + Send + 'static,
+    {
+        let permit = self.shared.reading.clone().acquire_owned().await.map_err(|_| closed())?;
+        let shared = self.shared.clone();
+        tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            shared.read(job)
+        })
+        .await
+        .unwrap_or_else(|error| Err(Error::internal("a read failed").with_source(error)))
+    }
+
+    /// The same on the calling thread, for long streams that have a thread of their own.
+    pub fn read_blocking<T>(&self, job: impl FnOnce(&mut Connection) -> Result<T, DbError>) -> Result<T, Error> {
+        self.shared.read(job)
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.shared.path
+    }
+}
+
+impl Shared {
+    fn read<T>(&self, job: impl FnOnce(&mut Connection) -> Result<T, DbError>) -> Result<T, Error> {
+        let pooled = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut connection = match pooled {
+            Some(connection) => connection,
+            None => open::reader(&self.path).map_err(DbError::Sqlite)?,
+        };
+        let result = job(&mut connection);
+        if connection.is_autocommit() {
+            self.readers.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        }
+        result.map_err(Error::from)
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.alive = None;
+        self.jobs = None;
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        let here = std::thread::current().id();
+        for thread in self.threads.drain(..).rev() {
+            // The last handle can be dropped by a job on the writer thread itself.
+            if thread.thread().id() != here {
+                let _ = thread.join();
+            }
+        }
+    }
+}
+
+fn closed() -> Error {
+    Error::unavailable("the store is closed")
+}
+
+/// Copies the write-ahead log into the database beside the writer, so that no writer ever waits for it.
+fn checkpoint(path: &Path, jobs: &mpsc::SyncSender<Job>, ended: &mpsc::Receiver<()>, log_bytes: u64) {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    let log = PathBuf::from(log);
+    let mut connection: Option<Connection> = None;
+    let mut last_restart_size = 0;
+    while let Err(mpsc::RecvTimeoutError::Timeout) = ended.recv_timeout(Duration::from_millis(50)) {
+        let size = std::fs::metadata(&log).map_or(0, |data| data.len());
+        if size < log_bytes || size == last_restart_size {
+            continue;
+        }
+        if connection.is_none() {
+            connection = Connection::open(path).ok();
+        }
+        if let Some(connection) = &connection
+            && connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())).is_ok()
+        {
+            // Almost everything is copied; the writer copies the rest and starts the log again.
+            let _ = jobs.try_send(Job::RestartLog);
+            last_restart_size = size;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

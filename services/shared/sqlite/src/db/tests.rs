@@ -1,0 +1,160 @@
+use super::*;
+
+const TABLES: &[Migrations] =
+    &[Migrations { component: "test", scripts: &["CREATE TABLE t (n INTEGER PRIMARY KEY, text TEXT)"] }];
+
+fn db(folder: &Path) -> Db {
+    Db::open(&folder.join("t.db"), TABLES, DbOptions::default()).expect("opens")
+}
+
+async fn count(db: &Db) -> i64 {
+    db.read(|connection| Ok(connection.query_row("SELECT count(*) FROM t", [], |row| row.get(0))?))
+        .await
+        .expect("count")
+}
+
+fn insert(n: i64) -> impl FnOnce(&Connection) -> Result<(), DbError> + Send {
+    move |connection| {
+        connection.execute("INSERT INTO t VALUES (?1, 'x')", [n])?;
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn many_writers_are_all_answered_after_their_commit() {
+    let folder = tempfile::tempdir().expect("folder");
+    let db = db(folder.path());
+    let writes = (0..2_000).map(|n| {
+        let db = db.clone();
+        tokio::spawn(async move { db.write(insert(n)).await })
+    });
+    for write in writes.collect::<Vec<_>>() {
+        write.await.expect("ran").expect("written");
+    }
+    assert_eq!(count(&db).await, 2_000);
+}
+
+#[tokio::test]
+async fn a_failed_or_panicking_job_takes_only_its_own_rows() {
+    let folder = tempfile::tempdir().expect("folder");
+    let db = db(folder.path());
+    let good = db.write(insert(1));
+    let bad = db.write(|connection| {
+        connection.execute("INSERT INTO t VALUES (2, 'x')", [])?;
+        Err::<(), _>(Error::invalid("n", "is even").into())
+    });
+    let worse = db.write(|connection| {
+        connection.execute("INSERT INTO t VALUES (3, 'x')", [])?;
+        panic!("on purpose");
+        #[allow(unreachable_code)]
+        Ok(())
+    });
+    let (good, bad, worse) = tokio::join!(good, bad, worse);
+    good.expect("stays");
+    assert_eq!(bad.expect_err("refused").kind(), ErrorKind::Invalid);
+    assert_eq!(worse.expect_err("refused").kind(), ErrorKind::Unavailable);
+    assert_eq!(count(&db).await, 1);
+    db.write(insert(4)).await.expect("the writer goes on");
+}
+
+#[tokio::test]
+async fn p1_an_answered_write_is_there_after_reopening() {
+    let folder = tempfile::tempdir().expect("folder");
+    let first = db(folder.path());
+    first.write(insert(1)).await.expect("written");
+    drop(first);
+    assert_eq!(count(&db(folder.path())).await, 1);
+}
+
+#[tokio::test]
+async fn a_hook_that_fails_rolls_the_group_back() {
+    let folder = tempfile::tempdir().expect("folder");
+    let db = db(folder.path());
+    let fail = Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let flag = fail.clone();
+    db.before_commit(move || {
+        if flag.load(std::sync::atomic::Ordering::SeqCst) {
+            Err(std::io::ErrorKind::StorageFull.into())
+        } else {
+            Ok(())
+        }
+    });
+    let error = db.write(insert(1)).await.expect_err("full");
+    assert_eq!((error.kind(), error.reason()), (ErrorKind::Unavailable, "STORE_FULL"));
+    assert_eq!(count(&db).await, 0);
+    fail.store(false, std::sync::atomic::Ordering::SeqCst);
+    db.write(insert(1)).await.expect("space again");
+}
+
+#[tokio::test]
+async fn a_full_disk_is_refused_and_recovers() {
+    let folder = tempfile::tempdir().expect("folder");
+    let db = db(folder.path());
+    db.write(insert(1)).await.expect("written");
+    let set_pages = |pages: i64| {
+        db.write(move |connection| {
+            connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))?;
+            Ok(())
+        })
+    };
+    set_pages(1).await.expect("set");
+    let big = |n: i64| {
+        db.write(move |connection| {
+            connection.execute("INSERT INTO t VALUES (?1, ?2)", (n, "x".repeat(1 << 20)))?;
+            Ok(())
+        })
+    };
+    let (first, second) = tokio::join!(big(10), db.write(insert(11)));
+    assert_eq!(first.expect_err("full").reason(), "STORE_FULL");
+    // Whether the small one went into the same group or not, its answer is true.
+    let kept = 1 + i64::from(second.is_ok());
+    assert_eq!(count(&db).await, kept);
+    set_pages(1 << 30).await.expect("set");
+    big(12).await.expect("space again");
+    assert_eq!(count(&db).await, kept + 1);
+}
+
+#[test]
+fn a_damaged_or_newer_file_is_told_apart() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("t.db");
+    std::fs::write(&path, vec![b'x'; 8192]).expect("written");
+    let error = Db::open(&path, TABLES, DbOptions::default()).err().expect("refused");
+    assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
+
+    let path = folder.path().join("newer.db");
+    let more = Migrations { component: "test", scripts: &["SELECT 1", "SELECT 1"] };
+    drop(Db::open(&path, &[more], DbOptions::default()).expect("opens"));
+    let error = Db::open(&path, TABLES, DbOptions::default()).err().expect("refused");
+    assert!(matches!(error, OpenError::Newer { found: 2, known: 1, .. }), "{error}");
+}
+
+#[test]
+fn a_locked_file_is_told_apart() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("t.db");
+    let other = Connection::open(&path).expect("opens");
+    other.execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; CREATE TABLE x (y);").expect("locked");
+    let error = Db::open(&path, TABLES, DbOptions::default()).err().expect("refused");
+    assert!(matches!(error, OpenError::Locked { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn the_log_does_not_grow_for_ever() {
+    let folder = tempfile::tempdir().expect("folder");
+    let options = DbOptions { log_bytes: 1 << 20, ..DbOptions::default() };
+    let db = Db::open(&folder.path().join("t.db"), TABLES, options).expect("opens");
+    for n in 0..400 {
+        db.write(move |connection| {
+            connection.execute("INSERT INTO t VALUES (?1, ?2)", (n, "x".repeat(64 << 10)))?;
+            Ok(())
+        })
+        .await
+        .expect("written");
+        if n % 50 == 0 {
+            tokio::time::sleep(Duration::from_millis(60)).await;
+        }
+    }
+    let log = std::fs::metadata(folder.path().join("t.db-wal")).expect("log").len();
+    assert!(log < 20 << 20, "the log has {log} bytes after 25 MiB of rows");
+}
