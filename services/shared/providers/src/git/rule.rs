@@ -54,12 +54,7 @@ pub(super) fn normalise(
             };
         }
     };
-    for push in pushes {
-        dedup_keys.push(push_key(host, push, received_at));
-    }
-    if dedup_keys.is_empty() {
-        dedup_keys.push(dedup_key(&[b"git-body", host.as_bytes(), body]));
-    }
+    dedup_keys.push(push_key(host, pushes, received_at));
 
     let mut changes = Vec::new();
     let mut why_nothing = None;
@@ -80,18 +75,16 @@ pub(super) fn normalise(
 ///
 /// A branch can go from one commit to the same other commit twice, when it is set back by force in between. So the
 /// moment counts too: what the host says of it, else the hour of the arrival.
-fn push_key(host: &str, push: &Push<'_>, received_at: Timestamp) -> String {
+fn push_key(host: &str, pushes: &[Push<'_>], received_at: Timestamp) -> String {
     let hour = received_at.as_secs().div_euclid(3600).to_be_bytes();
-    let moment = push.moment.map_or(&hour[..], str::as_bytes);
-    dedup_key(&[
-        b"git-push",
-        host.as_bytes(),
-        push.repository.as_bytes(),
-        push.reference.as_bytes(),
-        push.before.as_bytes(),
-        push.after.as_bytes(),
-        moment,
-    ])
+    let mut parts: Vec<&[u8]> = vec![b"git-push", host.as_bytes()];
+    for push in pushes {
+        for text in [&push.repository, &push.reference, &push.before, &push.after] {
+            parts.push(text.as_bytes());
+        }
+        parts.push(push.moment.map_or(&hour[..], str::as_bytes));
+    }
+    dedup_key(&parts)
 }
 
 const NO_CONTENT: (&str, &str) = ("NO_CONTENT_CHANGE", "the push changed no file below the source's `content` folders");
@@ -116,6 +109,9 @@ fn reason_to_ignore(settings: &GitSettings, push: &Push<'_>) -> Option<(&'static
             "BRANCH_DELETED",
             "the branch with the content was deleted; the entries stay, set `branch` if it has a new name",
         ));
+    }
+    if push.before == push.after {
+        return Some(("TEST", "the push goes from a commit to the same commit: the git host's test button"));
     }
     None
 }

@@ -68,5 +68,5 @@ impl PreparedSource for GitSource {
 }
 
 fn unusable() -> Refusal {
-    Refusal::unauthenticated("SOURCE_UNUSABLE", "", "the source's settings cannot be used; run `freshet check`")
+    Refusal::unauthenticated("SOURCE_UNUSABLE", "", "the source's settings cannot be used; correct them in freshet.toml")
 }
