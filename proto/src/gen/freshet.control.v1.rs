@@ -2,7 +2,7 @@
 /// One stage in the life of a delivery or change.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Stage {
-    /// received, verified, stored, published, batched, build_queued, build_started, build_ended, live.
+    /// received, stored, published, batched, build_queued, build_started, build_ended, live.
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
     /// When.

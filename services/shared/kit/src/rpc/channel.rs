@@ -11,7 +11,13 @@ use super::{Caller, Stack};
 use crate::{CatalogueHandle, Error};
 
 /// What every generated client of Freshet is made over.
-pub type Channel = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, BoxError>;
+pub type Channel = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, ChannelError>;
+
+/// The transport failed. A type of its own: a boxed error as the service's error type would keep futures over a client
+/// from being `Send`.
+#[derive(Debug, thiserror::Error)]
+#[error("the connection to the service failed")]
+pub struct ChannelError(#[source] BoxError);
 
 /// A channel straight to a generated server in this process. About 2 us a call, against 70 us over loopback TCP.
 pub fn in_process<S>(server: S, catalogue: CatalogueHandle) -> Channel
@@ -42,7 +48,7 @@ pub fn connect(address: &str, api_key: &str) -> Result<Channel, Error> {
                 request.headers_mut().insert(http::header::AUTHORIZATION, bearer.clone());
                 request
             })
-            .map_err(BoxError::from),
+            .map_err(|error| ChannelError(error.into())),
     ))
 }
 

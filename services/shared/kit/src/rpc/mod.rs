@@ -10,7 +10,7 @@ mod server;
 mod stack;
 
 pub use auth::{Caller, authorize, authorize_all_clients, authorize_internal};
-pub use channel::{Channel, connect, in_process};
+pub use channel::{Channel, ChannelError, connect, in_process};
 pub use server::{GrpcServer, ServeError};
 pub use stack::Stack;
 

@@ -1,0 +1,137 @@
+//! What the edge takes from a request's head.
+
+use axum::response::Response;
+use bytes::Bytes;
+use freshet_proto::validation::v1 as pb;
+use http::{HeaderMap, Uri, header};
+
+use crate::answer::Problem;
+
+/// The API key that came along: `x-api-key`, else `Authorization: Bearer`, else `?key=`. Empty if there is none, or
+/// if it came twice with different values: which one was meant is then unknown, and guessing would be wrong.
+pub(crate) fn api_key(headers: &HeaderMap, uri: &Uri) -> String {
+    let text = |value: &http::HeaderValue| value.to_str().ok().map(str::to_owned);
+    if headers.contains_key("x-api-key") {
+        return only(headers.get_all("x-api-key").iter().filter_map(text));
+    }
+    let bearer = headers.get_all(header::AUTHORIZATION).iter().filter_map(text).filter_map(|value| {
+        let (scheme, key) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| key.trim().to_owned())
+    });
+    let bearer = only(bearer);
+    if !bearer.is_empty() {
+        return bearer;
+    }
+    let pairs = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
+    only(pairs.filter(|(name, _)| name == "key").map(|(_, value)| value.into_owned()))
+}
+
+fn only(mut values: impl Iterator<Item = String>) -> String {
+    let Some(first) = values.next() else { return String::new() };
+    if values.all(|value| value == first) { first } else { String::new() }
+}
+
+/// Path and query without the value of `key`, so that it travels no further than it must.
+pub(crate) fn path_and_query(uri: &Uri) -> String {
+    let Some(query) = uri.query() else { return uri.path().to_owned() };
+    if !query.contains("key=") {
+        return format!("{}?{query}", uri.path());
+    }
+    let kept: Vec<&str> = query.split('&').filter(|pair| !pair.starts_with("key=")).collect();
+    if kept.is_empty() { uri.path().to_owned() } else { format!("{}?{}", uri.path(), kept.join("&")) }
+}
+
+/// The headers in their order, names in lower case.
+pub(crate) fn headers(headers: &HeaderMap) -> Vec<pb::Header> {
+    headers
+        .iter()
+        .map(|(name, value)| pb::Header {
+            name: name.as_str().to_owned(),
+            value: Bytes::copy_from_slice(value.as_bytes()),
+        })
+        .collect()
+}
+
+/// Refuses what the edge would have to unpack: a few bytes could become gigabytes, and a signature covers the bytes
+/// that were sent.
+pub(crate) fn check_encoding(headers: &HeaderMap) -> Result<(), Response> {
+    match headers.get(header::CONTENT_ENCODING) {
+        None => Ok(()),
+        Some(value) if value.as_bytes().eq_ignore_ascii_case(b"identity") => Ok(()),
+        Some(_) => Err(Problem::new(415, "UNSUPPORTED_CONTENT_ENCODING", "send the body uncompressed")
+            .field("content-encoding")
+            .response()),
+    }
+}
+
+/// The trace that the delivery belongs to: the sender's W3C `traceparent` if it is well formed, else a new one whose
+/// trace id is the delivery's id.
+pub(crate) fn traceparent(headers: &HeaderMap, delivery: &freshet_domain::DeliveryId) -> String {
+    let given = headers.get("traceparent").and_then(|value| value.to_str().ok()).filter(|text| is_traceparent(text));
+    if let Some(given) = given {
+        return given.to_owned();
+    }
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let bytes = delivery.as_bytes();
+    // The second half of a UUIDv7 is random, so it serves as the first span's id.
+    format!("00-{}-{}-01", hex(bytes), hex(&bytes[8..]))
+}
+
+fn is_traceparent(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('-').collect();
+    let hex = |part: &str, len: usize| {
+        part.len() == len && part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    };
+    let zero = |part: &str| part.bytes().all(|b| b == b'0');
+    matches!(parts.as_slice(), [version, trace, span, flags]
+        if *version == "00" && hex(trace, 32) && !zero(trace) && hex(span, 16) && !zero(span) && hex(flags, 2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(*name, value.parse().expect("value"));
+        }
+        headers
+    }
+
+    #[test]
+    fn the_key_is_found_in_its_three_places_and_in_order() {
+        let uri: Uri = "/webhook/x?a=1&key=q%21".parse().expect("uri");
+        assert_eq!(api_key(&map(&[]), &uri), "q!");
+        assert_eq!(api_key(&map(&[("authorization", "bearer b")]), &uri), "b");
+        assert_eq!(api_key(&map(&[("authorization", "Bearer b"), ("x-api-key", "h")]), &uri), "h");
+        assert_eq!(api_key(&map(&[("authorization", "Basic b")]), &"/".parse().expect("uri")), "");
+        assert_eq!(api_key(&map(&[("x-api-key", "a"), ("x-api-key", "b")]), &uri), "");
+    }
+
+    #[test]
+    fn p8_the_key_does_not_travel_in_the_path() {
+        for (given, kept) in
+            [("/w?key=s", "/w"), ("/w?a=1&key=s&b=2", "/w?a=1&b=2"), ("/w?a=1", "/w?a=1"), ("/w", "/w")]
+        {
+            assert_eq!(path_and_query(&given.parse().expect("uri")), kept);
+        }
+    }
+
+    #[test]
+    fn a_trace_is_continued_or_begun() {
+        let id = freshet_domain::DeliveryId::generate();
+        let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        assert_eq!(traceparent(&map(&[("traceparent", good)]), &id), good);
+        for bad in [
+            "x",
+            "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+            "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.append("traceparent", bad.parse().expect("value"));
+            let begun = traceparent(&headers, &id);
+            assert!(is_traceparent(&begun) && begun != bad, "{begun}");
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! The spool in a SQLite file of its own, so that it works while the main database does not.
+
+use async_trait::async_trait;
+use freshet_kit::{Error, ErrorKind};
+use freshet_proto::content::v1::IngestDeliveryRequest;
+use freshet_proto::validation::v1::ValidateDeliveryRequest;
+use freshet_sqlite::{Db, DbError, Migrations};
+use prost::Message as _;
+
+use super::{Spool, Spooled};
+
+/// The table of the spool. Access patterns: the oldest rows that wait; one row by its number.
+pub const MIGRATIONS: Migrations = Migrations {
+    component: "spool",
+    scripts: &["
+        CREATE TABLE spool (
+            number INTEGER PRIMARY KEY AUTOINCREMENT,
+            delivery_id TEXT NOT NULL,
+            traceparent TEXT NOT NULL,
+            verified INTEGER NOT NULL,
+            aside TEXT,                      -- why it will never be taken
+            request BLOB NOT NULL            -- IngestDeliveryRequest or ValidateDeliveryRequest
+        );
+        CREATE INDEX spool_waiting ON spool (number) WHERE aside IS NULL;
+    "],
+};
+
+/// Most deliveries that wait. At more, providers are told to come again.
+const ROWS_MAX: i64 = 100_000;
+
+/// The spool of the embedded engine.
+#[derive(Clone)]
+pub struct SqliteSpool {
+    db: Db,
+}
+
+impl SqliteSpool {
+    /// Over a database that was opened with [`MIGRATIONS`]. Its rows can hold secrets in headers, so what is deleted is
+    /// overwritten.
+    pub async fn new(db: Db) -> Result<Self, Error> {
+        db.write(|connection| Ok(connection.execute_batch("PRAGMA secure_delete = ON")?)).await?;
+        Ok(Self { db })
+    }
+}
+
+#[async_trait]
+impl Spool for SqliteSpool {
+    async fn put(&self, spooled: Spooled) -> Result<(), Error> {
+        let (id, traceparent, verified, bytes) = match spooled {
+            Spooled::Verified(request) => {
+                (request.delivery_id.clone(), request.traceparent.clone(), true, request.encode_to_vec())
+            }
+            Spooled::Unverified { id, traceparent, request } => {
+                (id.to_string(), traceparent, false, request.encode_to_vec())
+            }
+        };
+        self.db
+            .write(move |connection| {
+                let waiting: i64 = connection
+                    .prepare_cached("SELECT count(*) FROM spool WHERE aside IS NULL")?
+                    .query_row([], |row| row.get(0))?;
+                if waiting >= ROWS_MAX {
+                    return Err(DbError::Job(Error::new(ErrorKind::Busy, "SPOOL_FULL", "the spool is full")));
+                }
+                connection
+                    .prepare_cached(
+                        "INSERT INTO spool (delivery_id, traceparent, verified, request) VALUES (?1, ?2, ?3, ?4)",
+                    )?
+                    .execute((id, traceparent, verified, bytes))?;
+                Ok(())
+            })
+            .await
+    }
+
+    async fn oldest(&self, max: usize) -> Result<Vec<(i64, Spooled)>, Error> {
+        self.db
+            .read(move |connection| {
+                let mut statement = connection.prepare_cached(
+                    "SELECT number, delivery_id, traceparent, verified, request FROM spool
+                     WHERE aside IS NULL ORDER BY number LIMIT ?1",
+                )?;
+                let mut rows = statement.query([i64::try_from(max).unwrap_or(i64::MAX)])?;
+                let mut found = Vec::new();
+                while let Some(row) = rows.next()? {
+                    let bytes: Vec<u8> = row.get(4)?;
+                    let broken = |error: prost::DecodeError| {
+                        DbError::Job(Error::internal("a row of the spool cannot be read").with_source(error))
+                    };
+                    let spooled = if row.get(3)? {
+                        Spooled::Verified(IngestDeliveryRequest::decode(bytes.as_slice()).map_err(broken)?)
+                    } else {
+                        let id: String = row.get(1)?;
+                        Spooled::Unverified {
+                            id: id.parse().map_err(|_| Error::internal("a row of the spool has no delivery id"))?,
+                            traceparent: row.get(2)?,
+                            request: ValidateDeliveryRequest::decode(bytes.as_slice()).map_err(broken)?,
+                        }
+                    };
+                    found.push((row.get(0)?, spooled));
+                }
+                Ok(found)
+            })
+            .await
+    }
+
+    async fn remove(&self, number: i64) -> Result<(), Error> {
+        self.db
+            .write(move |connection| {
+                connection.prepare_cached("DELETE FROM spool WHERE number = ?1")?.execute([number])?;
+                Ok(())
+            })
+            .await
+    }
+
+    async fn set_aside(&self, number: i64, reason: &str) -> Result<(), Error> {
+        let reason = reason.to_owned();
+        self.db
+            .write(move |connection| {
+                connection
+                    .prepare_cached("UPDATE spool SET aside = ?2 WHERE number = ?1")?
+                    .execute((number, reason))?;
+                Ok(())
+            })
+            .await
+    }
+
+    async fn len(&self) -> Result<(u64, u64), Error> {
+        self.db
+            .read(|connection| {
+                let count = |sql: &str| -> rusqlite::Result<i64> {
+                    connection.prepare_cached(sql)?.query_row([], |row| row.get(0))
+                };
+                let waiting = count("SELECT count(*) FROM spool WHERE aside IS NULL")?;
+                let aside = count("SELECT count(*) FROM spool WHERE aside IS NOT NULL")?;
+                Ok((waiting.unsigned_abs(), aside.unsigned_abs()))
+            })
+            .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use freshet_sqlite::DbOptions;
+
+    use super::*;
+
+    async fn open(folder: &std::path::Path) -> SqliteSpool {
+        let db = Db::open(&folder.join("spool.db"), &[MIGRATIONS], DbOptions::default()).expect("opens");
+        SqliteSpool::new(db).await.expect("ready")
+    }
+
+    #[tokio::test]
+    async fn p1_what_is_spooled_survives_and_comes_back_in_order() {
+        let folder = tempfile::tempdir().expect("folder");
+        let spool = open(folder.path()).await;
+        let verified = Spooled::Verified(IngestDeliveryRequest { delivery_id: "a".into(), ..Default::default() });
+        let unverified = Spooled::Unverified {
+            id: freshet_domain::DeliveryId::generate(),
+            traceparent: "t".into(),
+            request: ValidateDeliveryRequest { provider: "strapi".into(), ..Default::default() },
+        };
+        spool.put(verified.clone()).await.expect("kept");
+        spool.put(unverified.clone()).await.expect("kept");
+        drop(spool);
+        let spool = open(folder.path()).await;
+        let found = spool.oldest(10).await.expect("read");
+        assert_eq!(found.iter().map(|(_, spooled)| spooled).collect::<Vec<_>>(), [&verified, &unverified]);
+        spool.remove(found[0].0).await.expect("removed");
+        spool.set_aside(found[1].0, "nobody wants it").await.expect("put aside");
+        assert_eq!(spool.oldest(10).await.expect("read"), []);
+        assert_eq!(spool.len().await.expect("counted"), (0, 1));
+    }
+}

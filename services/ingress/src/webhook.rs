@@ -1,0 +1,315 @@
+//! One delivery, from the first byte to the answer.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use bytes::Bytes;
+use freshet_domain::{ChangeEffect, DeliveryId, Verdict};
+use freshet_kit::{Error, ErrorKind};
+use freshet_proto::content::v1 as content;
+use freshet_proto::convert::{duration_from_proto, timestamp_to_proto};
+use freshet_proto::validation::v1 as validation;
+use http::Request;
+use tokio::sync::Semaphore;
+
+use crate::answer::{Kept, Problem, overloaded};
+use crate::delivery::{Delivery, ingest_request};
+use crate::spool::{self, Spooled};
+use crate::{IngressDeps, body, request};
+
+/// The edge with what it needs at hand.
+pub(crate) struct Edge {
+    deps: IngressDeps,
+    requests: Semaphore,
+    body_bytes: Arc<Semaphore>,
+    /// Largest body by provider, as the validation service tells; read at the first delivery.
+    body_limits: ArcSwap<HashMap<String, usize>>,
+}
+
+/// Below this size a body is not worth counting against the memory bound.
+const SMALL_BODY_BYTES: usize = 64 << 10;
+
+impl Edge {
+    pub(crate) fn new(deps: &IngressDeps) -> Self {
+        Self {
+            requests: Semaphore::new(deps.config.requests_max),
+            body_bytes: Arc::new(Semaphore::new(deps.config.body_bytes_in_flight_max)),
+            body_limits: ArcSwap::default(),
+            deps: deps.clone(),
+        }
+    }
+
+    /// The largest body of a provider; `Ok(None)` if there is no such provider.
+    async fn body_limit(&self, provider: &str) -> Option<usize> {
+        if let Some(limit) = self.body_limits.load().get(provider) {
+            return Some(*limit);
+        }
+        if self.body_limits.load().is_empty() {
+            let request = validation::ListProvidersRequest { page_size: 1000, page_token: String::new() };
+            let mut client = self.deps.validation.clone();
+            let listed = client.list_providers(request);
+            match tokio::time::timeout(self.deps.config.answer_budget, listed).await {
+                Ok(Ok(response)) => {
+                    let limits = response.into_inner().providers.into_iter().map(|provider| {
+                        let bytes = provider.capabilities.unwrap_or_default().body_bytes_max;
+                        (provider.name, usize::try_from(bytes).unwrap_or(usize::MAX))
+                    });
+                    self.body_limits.store(Arc::new(limits.collect()));
+                }
+                // Validation is down: take what the largest provider sends, the spool decides about the rest.
+                Ok(Err(_)) | Err(_) => return Some(25 << 20),
+            }
+        }
+        self.body_limits.load().get(provider).copied()
+    }
+}
+
+/// `/webhook/{provider}`
+pub(crate) async fn without_source(
+    State(edge): State<Arc<Edge>>,
+    Path(provider): Path<String>,
+    request: Request<axum::body::Body>,
+) -> Response {
+    receive(&edge, provider, String::new(), request).await
+}
+
+/// `/webhook/{provider}/{source}`
+pub(crate) async fn with_source(
+    State(edge): State<Arc<Edge>>,
+    Path((provider, source)): Path<(String, String)>,
+    request: Request<axum::body::Body>,
+) -> Response {
+    receive(&edge, provider, source, request).await
+}
+
+async fn receive(edge: &Edge, provider: String, source: String, http: Request<axum::body::Body>) -> Response {
+    let counters = &edge.deps.counters;
+    let Ok(_permit) = edge.requests.try_acquire() else {
+        counters.add(&counters.unavailable);
+        return overloaded();
+    };
+    let received_at = edge.deps.clock.now();
+    let delivery_id = DeliveryId::generate();
+    let (head, http_body) = http.into_parts();
+
+    let Some(limit) = edge.body_limit(&provider).await else {
+        counters.add(&counters.unknown);
+        return Problem::new(404, "UNKNOWN_PROVIDER", "there is no provider of that name").response();
+    };
+    let (bytes, _memory) = match take_body(edge, &head, http_body, limit).await {
+        Ok(taken) => taken,
+        Err(response) => {
+            counters.add(&counters.unacceptable);
+            return response;
+        }
+    };
+
+    let request = validation::ValidateDeliveryRequest {
+        api_key: request::api_key(&head.headers, &head.uri),
+        path_and_query: request::path_and_query(&head.uri),
+        headers: request::headers(&head.headers),
+        method: head.method.as_str().to_owned(),
+        provider,
+        source_id: source,
+        body: bytes.clone(),
+        received_at: Some(timestamp_to_proto(received_at)),
+        replayed: false,
+    };
+    let traceparent = request::traceparent(&head.headers, &delivery_id);
+    let delivery = Delivery { id: delivery_id, received_at, traceparent };
+    judge_and_store(edge, delivery, request).await
+}
+
+async fn take_body(
+    edge: &Edge,
+    head: &http::request::Parts,
+    http_body: axum::body::Body,
+    limit: usize,
+) -> Result<(Bytes, Option<tokio::sync::OwnedSemaphorePermit>), Response> {
+    request::check_encoding(&head.headers)?;
+    let declared =
+        head.headers.get(http::header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if declared.is_some_and(|declared| declared > limit) {
+        return Err(body::too_large(limit));
+    }
+    // A body of unknown length may become as large as the limit.
+    let expected = declared.unwrap_or(limit);
+    let memory = if expected <= SMALL_BODY_BYTES {
+        None
+    } else {
+        let permits = u32::try_from(expected).unwrap_or(u32::MAX);
+        Some(edge.body_bytes.clone().try_acquire_many_owned(permits).map_err(|_| overloaded())?)
+    };
+    Ok((body::read(http_body, limit, &edge.deps.config).await?, memory))
+}
+
+async fn judge_and_store(edge: &Edge, delivery: Delivery, request: validation::ValidateDeliveryRequest) -> Response {
+    let deps = &edge.deps;
+    let deadline = tokio::time::Instant::now() + deps.config.answer_budget;
+    let body = request.body.clone();
+    // Kept only in case validation is down; cloning shares the bytes.
+    let fallback = spool::may_keep_unverified(&deps.catalogue, &request).then(|| request.clone());
+    let provider = request.provider.clone();
+
+    let judged = tokio::time::timeout_at(deadline, deps.validation.clone().validate_delivery(request)).await;
+    let response = match judged {
+        Ok(Ok(response)) => response.into_inner(),
+        Ok(Err(status)) => {
+            return keep_unverified(edge, delivery, fallback, &Error::from_status(&status)).await;
+        }
+        Err(_) => return keep_unverified(edge, delivery, fallback, &timed_out("validation")).await,
+    };
+    let verdict = u8::try_from(response.verdict).ok().and_then(Verdict::from_code);
+    let Some(verdict) = verdict else {
+        return keep_unverified(edge, delivery, fallback, &Error::internal("an unknown verdict")).await;
+    };
+    if !verdict.is_kept() {
+        return refuse(edge, &delivery, verdict, &response);
+    }
+    let status = u16::try_from(response.http_status).unwrap_or(202);
+    if response.client_id.is_empty() {
+        // A ping that needs no proof: answered and forgotten.
+        deps.counters.add(&deps.counters.ignored);
+        let id = delivery.id.to_string();
+        return Kept { delivery_id: &id, status: "ignored", changes: 0, reason: &response.reason }.response(status);
+    }
+
+    let reason = response.reason.clone();
+    let ingest = ingest_request(&delivery, provider, response, body);
+    let stored = tokio::time::timeout_at(deadline, deps.content.clone().ingest_delivery(ingest.clone())).await;
+    let error = match stored {
+        Ok(Ok(stored)) => return kept(edge, verdict, status, &reason, &stored.into_inner()),
+        Ok(Err(error)) => Error::from_status(&error),
+        Err(_) => timed_out("content"),
+    };
+    keep_verified(edge, &delivery, ingest, &reason, status, &error).await
+}
+
+fn timed_out(service: &str) -> Error {
+    Error::new(ErrorKind::TimedOut, "TIMED_OUT", format!("{service} did not answer in time"))
+}
+
+fn kept(
+    edge: &Edge,
+    verdict: Verdict,
+    status: u16,
+    reason: &str,
+    stored: &content::IngestDeliveryResponse,
+) -> Response {
+    let counters = &edge.deps.counters;
+    let (word, counter): (_, &AtomicU64) = match verdict {
+        _ if stored.duplicate => ("duplicate", &counters.duplicates),
+        Verdict::Ignored => ("ignored", &counters.ignored),
+        Verdict::Quarantined => ("quarantined", &counters.quarantined),
+        _ => ("accepted", &counters.accepted),
+    };
+    counters.add(counter);
+    let effective = [ChangeEffect::Published, ChangeEffect::Stored].map(|effect| i32::from(effect.code()));
+    let changes = stored.outcomes.iter().filter(|outcome| effective.contains(&outcome.effect)).count();
+    tracing::debug!(delivery.id = %stored.delivery_id, status = word, changes, "delivery stored");
+    Kept { delivery_id: &stored.delivery_id, status: word, changes, reason }.response(status)
+}
+
+fn refuse(
+    edge: &Edge,
+    delivery: &Delivery,
+    verdict: Verdict,
+    response: &validation::ValidateDeliveryResponse,
+) -> Response {
+    let counters = &edge.deps.counters;
+    counters.add(match verdict {
+        Verdict::Malformed => &counters.malformed,
+        Verdict::Unauthenticated => &counters.unauthenticated,
+        Verdict::Unknown => &counters.unknown,
+        Verdict::RateLimited => &counters.rate_limited,
+        _ => &counters.unacceptable,
+    });
+    if counters.may_log_refusal(delivery.received_at) {
+        tracing::info!(
+            delivery.id = %delivery.id,
+            verdict = %verdict,
+            reason = %response.reason,
+            field = %response.field,
+            "delivery refused"
+        );
+    }
+    let status = u16::try_from(response.http_status).unwrap_or(verdict.default_http_status());
+    let mut problem = Problem::new(status, &response.reason, &response.detail).field(&response.field);
+    if let Some(after) = &response.retry_after {
+        problem = problem.retry_after(duration_from_proto(after));
+    }
+    problem.response()
+}
+
+/// Validation is down: what its API key proves goes to the spool, the rest must come again.
+async fn keep_unverified(
+    edge: &Edge,
+    delivery: Delivery,
+    request: Option<validation::ValidateDeliveryRequest>,
+    error: &Error,
+) -> Response {
+    let Some(request) = request else {
+        return unavailable(edge, &delivery, error);
+    };
+    let spooled = Spooled::Unverified { id: delivery.id, traceparent: delivery.traceparent.clone(), request };
+    keep(edge, &delivery, spooled, "", 202, error).await
+}
+
+/// Content is down: the delivery is proved, so the spool keeps it whatever its proof was.
+async fn keep_verified(
+    edge: &Edge,
+    delivery: &Delivery,
+    request: content::IngestDeliveryRequest,
+    reason: &str,
+    status: u16,
+    error: &Error,
+) -> Response {
+    let worth_a_retry = error.kind().is_transient() || error.kind() == ErrorKind::Internal;
+    if !worth_a_retry {
+        tracing::error!(delivery.id = %delivery.id, error = ?error, "content refuses a verified delivery");
+        return unavailable(edge, delivery, error);
+    }
+    keep(edge, delivery, Spooled::Verified(request), reason, status, error).await
+}
+
+async fn keep(
+    edge: &Edge,
+    delivery: &Delivery,
+    spooled: Spooled,
+    reason: &str,
+    status: u16,
+    error: &Error,
+) -> Response {
+    let counters = &edge.deps.counters;
+    match edge.deps.spool.put(spooled).await {
+        Ok(()) => {
+            counters.add(&counters.spooled);
+            tracing::warn!(delivery.id = %delivery.id, error = ?error, "delivery kept in the spool");
+            let id = delivery.id.to_string();
+            Kept { delivery_id: &id, status: "spooled", changes: 0, reason }.response(status)
+        }
+        Err(spool_error) => {
+            tracing::error!(delivery.id = %delivery.id, error = ?error, spool = ?spool_error, "delivery could not be kept");
+            counters.add(&counters.unavailable);
+            Problem::new(503, "UNAVAILABLE", "the delivery could not be kept; send it again")
+                .retry_after(Duration::from_secs(5))
+                .response()
+        }
+    }
+}
+
+fn unavailable(edge: &Edge, delivery: &Delivery, error: &Error) -> Response {
+    let counters = &edge.deps.counters;
+    counters.add(&counters.unavailable);
+    if counters.may_log_refusal(delivery.received_at) {
+        tracing::warn!(delivery.id = %delivery.id, error = ?error, "delivery refused: a service is down");
+    }
+    Problem::new(503, "UNAVAILABLE", "the delivery could not be kept; send it again")
+        .retry_after(Duration::from_secs(5))
+        .response()
+}
