@@ -6,6 +6,7 @@
 
 pub mod catalogue;
 pub mod clock;
+pub mod config;
 pub mod error;
 pub mod lifecycle;
 pub mod logging;

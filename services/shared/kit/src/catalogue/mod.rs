@@ -6,3 +6,4 @@ mod reader;
 
 pub use handle::{CatalogueHandle, watch_file};
 pub use parse::{Problem, parse, report};
+pub use reader::{parse_duration, show_duration};

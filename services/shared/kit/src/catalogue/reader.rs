@@ -234,7 +234,8 @@ pub(super) fn distance(left: &str, right: &str) -> usize {
     row[right.len()]
 }
 
-pub(super) fn parse_duration(text: &str) -> Option<Duration> {
+/// Reads a time like `500ms`, `5s`, `10m`, `48h` or `30d`.
+pub fn parse_duration(text: &str) -> Option<Duration> {
     let digits = text.find(|c: char| !c.is_ascii_digit())?;
     let (amount, unit) = text.split_at(digits);
     let amount: u64 = amount.parse().ok()?;
@@ -248,7 +249,8 @@ pub(super) fn parse_duration(text: &str) -> Option<Duration> {
     }
 }
 
-pub(super) fn show_duration(duration: Duration) -> String {
+/// Writes a time as [`parse_duration`] reads it.
+pub fn show_duration(duration: Duration) -> String {
     match (duration.as_secs(), duration.subsec_millis()) {
         (0, millis) => format!("{millis}ms"),
         (secs, _) if secs % 86_400 == 0 => format!("{}d", secs / 86_400),

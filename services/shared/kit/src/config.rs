@@ -1,0 +1,274 @@
+//! Settings of a process, in layers: compiled-in defaults, then a file, then the environment, then flags.
+//!
+//! The defaults file is the documentation and the value: a setting exists if it is there, and the comment above it says
+//! what it means. Everything is checked before anything listens, and every problem is told at once.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use toml::Value;
+
+/// Where a value came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Compiled in.
+    Default,
+    /// The settings file.
+    File(String),
+    /// An environment variable.
+    Environment(String),
+    /// A flag.
+    Flag(String),
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Origin::Default => f.write_str("default"),
+            Origin::File(path) => write!(f, "file {path}"),
+            Origin::Environment(name) => write!(f, "environment {name}"),
+            Origin::Flag(name) => write!(f, "flag --{name}"),
+        }
+    }
+}
+
+/// One setting as it is in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explained {
+    /// `section.name`.
+    pub key: String,
+    /// The value as text.
+    pub value: String,
+    /// Where it came from.
+    pub origin: Origin,
+    /// What it means.
+    pub meaning: String,
+}
+
+/// The layers, merged. Reads are typed; what is wrong is collected until [`Layers::finish`].
+#[derive(Debug)]
+pub struct Layers {
+    values: BTreeMap<String, (String, Origin)>,
+    meanings: BTreeMap<String, String>,
+    problems: RefCell<Vec<String>>,
+}
+
+/// Variables that begin so are settings; the rest of the name is the key, `__` for each dot.
+pub const ENVIRONMENT_PREFIX: &str = "FRESHET_";
+
+impl Layers {
+    /// Begins with the compiled-in defaults: `[section]` tables of scalars, each with a comment above it.
+    pub fn new(defaults: &str) -> Self {
+        let mut layers = Self { values: BTreeMap::new(), meanings: meanings(defaults), problems: RefCell::default() };
+        match flatten(defaults) {
+            Ok(values) => {
+                layers.values = values.into_iter().map(|(key, value)| (key, (value, Origin::Default))).collect();
+            }
+            Err(problem) => layers.problem(format!("the compiled-in defaults are broken: {problem}")),
+        }
+        layers
+    }
+
+    /// Puts a settings file over it.
+    pub fn file(&mut self, path: &str, text: &str) {
+        match flatten(text) {
+            Ok(values) => {
+                for (key, value) in values {
+                    self.set(key, value, Origin::File(path.to_owned()));
+                }
+            }
+            Err(problem) => self.problem(format!("{path}: {problem}")),
+        }
+    }
+
+    /// Puts environment variables over it: `FRESHET_INGRESS__HTTP_ADDRESS` is `ingress.http_address`. Names without `__`
+    /// are none of ours: they may be secrets that the catalogue refers to.
+    pub fn environment(&mut self, variables: &BTreeMap<String, String>) {
+        for (name, value) in variables {
+            if let Some(rest) = name.strip_prefix(ENVIRONMENT_PREFIX)
+                && rest.contains("__")
+            {
+                let key = rest.to_ascii_lowercase().replace("__", ".");
+                self.set(key, value.clone(), Origin::Environment(name.clone()));
+            }
+        }
+    }
+
+    /// Puts a flag over it.
+    pub fn flag(&mut self, key: &str, flag: &str, value: Option<String>) {
+        if let Some(value) = value {
+            self.set(key.to_owned(), value, Origin::Flag(flag.to_owned()));
+        }
+    }
+
+    fn set(&mut self, key: String, value: String, origin: Origin) {
+        if self.values.contains_key(&key) {
+            self.values.insert(key, (value, origin));
+        } else {
+            self.problem(format!("{origin}: `{key}` is not a setting; see `freshet config explain`"));
+        }
+    }
+
+    /// Notes a problem, of a rule between settings for example.
+    pub fn problem(&self, problem: impl Into<String>) {
+        self.problems.borrow_mut().push(problem.into());
+    }
+
+    fn get<T>(&self, key: &str, expected: &str, parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+        let Some((value, origin)) = self.values.get(key) else {
+            self.problem(format!("`{key}` has no default"));
+            return None;
+        };
+        let parsed = parse(value);
+        if parsed.is_none() {
+            self.problem(format!("{origin}: `{key}` must be {expected}"));
+        }
+        parsed
+    }
+
+    /// Text.
+    pub fn text(&self, key: &str) -> String {
+        self.get(key, "a text", |text| Some(text.to_owned())).unwrap_or_default()
+    }
+
+    /// A path; a relative one starts at the working directory.
+    pub fn path(&self, key: &str) -> PathBuf {
+        self.get(key, "a path", |text| (!text.is_empty()).then(|| PathBuf::from(text))).unwrap_or_default()
+    }
+
+    /// `host:port`, where the host is an IP address. Port 0 lets the system choose.
+    pub fn address(&self, key: &str) -> SocketAddr {
+        self.get(key, "an address like 127.0.0.1:8080", |text| text.parse().ok())
+            .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)))
+    }
+
+    /// A time like `500ms`, `5s` or `10m`.
+    pub fn duration(&self, key: &str) -> Duration {
+        self.get(key, "a time like 500ms, 5s or 10m", crate::catalogue::parse_duration).unwrap_or_default()
+    }
+
+    /// A whole number within bounds.
+    pub fn number(&self, key: &str, min: u64, max: u64) -> u64 {
+        let expected = format!("a whole number from {min} to {max}");
+        self.get(key, &expected, |text| text.parse().ok().filter(|number| (min..=max).contains(number))).unwrap_or(min)
+    }
+
+    /// One of some words.
+    pub fn word<'w>(&self, key: &str, words: &[&'w str]) -> &'w str {
+        let expected = format!("one of {}", words.join(", "));
+        self.get(key, &expected, |text| words.iter().copied().find(|word| *word == text))
+            .unwrap_or_else(|| words.first().copied().unwrap_or_default())
+    }
+
+    /// Every setting as it is in force.
+    pub fn explain(&self) -> Vec<Explained> {
+        self.values
+            .iter()
+            .map(|(key, (value, origin))| Explained {
+                key: key.clone(),
+                value: value.clone(),
+                origin: origin.clone(),
+                meaning: self.meanings.get(key).cloned().unwrap_or_default(),
+            })
+            .collect()
+    }
+
+    /// Every problem, if there is any.
+    pub fn finish(&self) -> Result<(), Vec<String>> {
+        let problems = self.problems.take();
+        if problems.is_empty() { Ok(()) } else { Err(problems) }
+    }
+}
+
+fn flatten(text: &str) -> Result<BTreeMap<String, String>, String> {
+    // The error's own text quotes the line, which can hold a secret.
+    let table: toml::Table =
+        text.parse().map_err(|error: toml::de::Error| format!("not valid TOML: {}", error.message()))?;
+    let mut values = BTreeMap::new();
+    for (section, value) in table {
+        let Value::Table(section_values) = value else {
+            return Err(format!("`{section}` must be inside a [section]"));
+        };
+        for (name, value) in section_values {
+            let text = match value {
+                Value::String(text) => text,
+                Value::Integer(number) => number.to_string(),
+                Value::Boolean(value) => value.to_string(),
+                _ => return Err(format!("`{section}.{name}` must be a text, a whole number, true or false")),
+            };
+            values.insert(format!("{section}.{name}"), text);
+        }
+    }
+    Ok(values)
+}
+
+/// The comment above each setting.
+fn meanings(text: &str) -> BTreeMap<String, String> {
+    let (mut section, mut comment, mut found) = (String::new(), Vec::new(), BTreeMap::new());
+    for line in text.lines().map(str::trim) {
+        if let Some(words) = line.strip_prefix('#') {
+            comment.push(words.trim().to_owned());
+        } else if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+            section = name.to_owned();
+            comment.clear();
+        } else if let Some((name, _)) = line.split_once('=') {
+            found.insert(format!("{section}.{}", name.trim()), std::mem::take(&mut comment).join(" "));
+        } else {
+            comment.clear();
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEFAULTS: &str = "
+[http]
+# Where it
+# listens.
+address = \"127.0.0.1:80\"
+# How long.
+wait = \"5s\"
+[store]
+# How many.
+readers = 4
+";
+
+    #[test]
+    fn later_layers_win_and_are_named() {
+        let mut layers = Layers::new(DEFAULTS);
+        layers.file("f.toml", "[store]\nreaders = 5\n[http]\nwait = \"1s\"");
+        layers.environment(&BTreeMap::from([
+            ("FRESHET_HTTP__WAIT".into(), "2s".into()),
+            ("FRESHET_X".into(), "y".into()),
+        ]));
+        layers.flag("http.address", "http", Some("127.0.0.1:0".into()));
+        assert_eq!(layers.number("store.readers", 1, 9), 5);
+        assert_eq!(layers.duration("http.wait"), Duration::from_secs(2));
+        assert_eq!(layers.address("http.address").port(), 0);
+        let explained = layers.explain();
+        assert_eq!(explained[0].origin.to_string(), "flag --http");
+        assert_eq!(explained[0].meaning, "Where it listens.");
+        assert_eq!(explained[1].origin.to_string(), "environment FRESHET_HTTP__WAIT");
+        layers.finish().expect("no problem");
+    }
+
+    #[test]
+    fn every_problem_is_told_at_once_and_no_value() {
+        let mut layers = Layers::new(DEFAULTS);
+        layers.file("f.toml", "[store]\nreaders = 50\nwriters = 1");
+        layers.environment(&BTreeMap::from([("FRESHET_HTTP__WAIT".into(), "hunter2".into())]));
+        layers.flag("http.address", "http", Some("here".into()));
+        layers.number("store.readers", 1, 9);
+        layers.duration("http.wait");
+        layers.address("http.address");
+        let problems = layers.finish().expect_err("four");
+        assert_eq!(problems.len(), 4, "{problems:?}");
+        assert!(!problems.join(" ").contains("hunter2"));
+    }
+}
