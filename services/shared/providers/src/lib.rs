@@ -10,17 +10,24 @@
 
 pub mod adapter;
 pub mod content;
+pub mod decap;
 pub mod descriptor;
 mod editorial;
 pub mod form;
+mod git;
 pub mod json;
 pub mod registry;
 pub mod sample;
+pub mod sanity;
+pub mod shopify;
 pub mod signature;
 pub mod standard_webhooks;
+pub mod strapi;
 #[cfg(test)]
 mod testing;
+pub mod tina;
 mod walk;
+pub mod woocommerce;
 
 pub use adapter::{Adapter, Normalised, PreparedSource, Proof, RawDelivery, Refusal};
 pub use descriptor::{AnswerCode, Capabilities, Descriptor};

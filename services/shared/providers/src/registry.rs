@@ -21,7 +21,14 @@ impl Registry {
     /// All adapters of this crate.
     pub fn new() -> Self {
         let adapters: Vec<Box<dyn Adapter>> = vec![
+            Box::new(crate::decap::Decap),
+            Box::new(crate::sanity::Sanity),
+            Box::new(crate::shopify::ShopifyAdvanced),
+            Box::new(crate::shopify::ShopifyBasic),
             Box::new(crate::standard_webhooks::StandardWebhooks),
+            Box::new(crate::strapi::Strapi),
+            Box::new(crate::tina::Tina),
+            Box::new(crate::woocommerce::WooCommerce),
         ];
         Self { adapters: adapters.into_iter().map(|adapter| (adapter.descriptor().name, adapter)).collect() }
     }

@@ -46,7 +46,8 @@ pub(crate) struct TestDelivery {
 
 impl TestDelivery {
     pub(crate) fn new(headers: &[(&str, &str)], body: impl Into<Bytes>) -> Self {
-        let mut delivery = Self { method: "POST", headers: Vec::new(), body: body.into(), now: NOON, has_api_key: false };
+        let mut delivery =
+            Self { method: "POST", headers: Vec::new(), body: body.into(), now: NOON, has_api_key: false };
         for (name, value) in headers {
             delivery.add(name, value);
         }

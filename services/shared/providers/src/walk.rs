@@ -120,10 +120,9 @@ impl<'a, const N: usize> Visitor<'a> for Seed<'_, '_, 'a, N> {
     }
 
     fn visit_seq<A: SeqAccess<'a>>(self, mut items: A) -> Result<Scalar<'a>, A::Error> {
-        while items
-            .next_element_seed(Seed { search: &mut *self.search, name: self.name, depth: self.depth })?
-            .is_some()
-        {}
+        while items.next_element_seed(Seed { search: &mut *self.search, name: self.name, depth: self.depth })?.is_some()
+        {
+        }
         Ok(Scalar::Other)
     }
 
@@ -172,10 +171,7 @@ mod tests {
     #[test]
     fn objects_are_found_at_any_depth_and_closed_members_are_not_entered() {
         let json = r#"{"a":[{"url":"x\n","width":2},{"formats":{"url":"no"}}],"b":{"c":{"url":null}},"url":7}"#;
-        assert_eq!(
-            found(json),
-            ["a@1 Some(\"x\\n\") 2", "a@1 None 0", "c@2 None 0", "b@1 None 0", "@0 None 0"]
-        );
+        assert_eq!(found(json), ["a@1 Some(\"x\\n\") 2", "a@1 None 0", "c@2 None 0", "b@1 None 0", "@0 None 0"]);
     }
 
     #[test]

@@ -74,8 +74,7 @@ fn read_push<'a>(body: &Object<'a>) -> Result<Push<'a>, Refusal> {
     let (commits, all_read) = commits(body, &after);
     let is_forced = body.opt_bool("forced").ok().flatten().unwrap_or(false);
     let is_created = body.opt_bool("created").ok().flatten().unwrap_or(false);
-    let is_cut =
-        commits.len() >= COMMITS_MAX || commits.iter().any(|commit| commit.longest_list >= FILES_MAX);
+    let is_cut = commits.len() >= COMMITS_MAX || commits.iter().any(|commit| commit.longest_list >= FILES_MAX);
     let pushed_at = repository.get("pushed_at");
     Ok(Push {
         repository: repository.str("full_name")?,

@@ -32,6 +32,8 @@ pub(super) fn check_media_type(delivery: &RawDelivery<'_>) -> Result<(), Refusal
         verdict: Verdict::UnsupportedMedia,
         reason: "UNSUPPORTED_MEDIA_TYPE",
         field: Cow::Borrowed("content-type"),
-        detail: Cow::Borrowed("git hosts send application/json or application/x-www-form-urlencoded; choose JSON there"),
+        detail: Cow::Borrowed(
+            "git hosts send application/json or application/x-www-form-urlencoded; choose JSON there",
+        ),
     })
 }

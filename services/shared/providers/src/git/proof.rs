@@ -30,12 +30,7 @@ pub(super) fn bare(
     }
 }
 
-fn matching(
-    header: &'static str,
-    digits: Option<&[u8]>,
-    message: &[u8],
-    keys: &[HmacKey],
-) -> Result<Proof, Refusal> {
+fn matching(header: &'static str, digits: Option<&[u8]>, message: &[u8], keys: &[HmacKey]) -> Result<Proof, Refusal> {
     let Some(mac) = digits.and_then(decode_hex) else {
         return Err(Refusal::unauthenticated(
             "INVALID_SIGNATURE",

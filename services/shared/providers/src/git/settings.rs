@@ -102,8 +102,8 @@ pub(crate) fn check(source: &Source) -> Vec<SettingProblem> {
         && let Err(message) = gitlab::Keys::from_secrets(&source.secrets)
     {
         problem("secrets", &message);
-    } else if source.secrets.iter().any(|secret| secret.expose_secret().trim() != secret.expose_secret()) {
-        problem("secrets", "one begins or ends with white space, which the host's form removes; remove it here too");
+    } else if source.secrets.iter().any(|secret| secret.expose_secret().contains(['\r', '\n'])) {
+        problem("secrets", "one has a line break in it, which no form at a git host can hold; remove it");
     }
     problems
 }

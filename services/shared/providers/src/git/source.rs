@@ -68,5 +68,9 @@ impl PreparedSource for GitSource {
 }
 
 fn unusable() -> Refusal {
-    Refusal::unauthenticated("SOURCE_UNUSABLE", "", "the source's settings cannot be used; correct them in freshet.toml")
+    Refusal::unauthenticated(
+        "SOURCE_UNUSABLE",
+        "",
+        "the source's settings cannot be used; correct them in freshet.toml",
+    )
 }

@@ -6,12 +6,22 @@ use super::MEDIA_TYPE;
 use super::drafts::{row_id, without_drafts};
 use crate::content::ContentBuilder;
 use crate::editorial::{tags, title, words};
-use crate::json::{FieldError, Object, Value};
+use crate::json::{FieldError, Object};
 use crate::walk::{Scalar, objects};
 
 /// Members whose picture goes first.
-const COVERS: [&str; 10] =
-    ["cover", "coverImage", "cover_image", "mainImage", "featuredImage", "featured_image", "hero", "heroImage", "image", "picture"];
+const COVERS: [&str; 10] = [
+    "cover",
+    "coverImage",
+    "cover_image",
+    "mainImage",
+    "featuredImage",
+    "featured_image",
+    "hero",
+    "heroImage",
+    "image",
+    "picture",
+];
 /// Copies of a picture, the entry's other locales, and what the store of the files keeps for itself.
 const CLOSED: [&str; 3] = ["formats", "localizations", "provider_metadata"];
 /// Times of the rows themselves. A publication without a change renews `publishedAt`.
@@ -27,13 +37,13 @@ pub(super) struct Owner<'o> {
     pub(super) is_v5: bool,
 }
 
-/// Draws the content from an entry or a file.
-pub(super) fn content(owner: &Owner<'_>, value: &Value<'_>) -> Result<EntryContent, FieldError> {
-    let found = search(owner, value.raw());
+/// Draws the content from an entry or a file; `raw` is its text.
+pub(super) fn content(owner: &Owner<'_>, object: &Object<'_>, raw: &str) -> Result<EntryContent, FieldError> {
+    let found = search(owner, raw);
     if !found.drafts {
-        return finish(owner, &value.as_object()?, found);
+        return finish(owner, object, found);
     }
-    let published = without_drafts(value.raw());
+    let published = without_drafts(raw);
     let found = search(owner, &published);
     finish(owner, &Object::parse(published.as_bytes())?, found)
 }
@@ -92,7 +102,11 @@ fn search(owner: &Owner<'_>, json: &str) -> Search {
             height: height.pixels(),
             alt: alternative.text().unwrap_or_default().to_owned(),
         };
-        if COVERS.contains(&object.name) { found.assets.push(asset) } else { others.push(asset) }
+        if COVERS.contains(&object.name) {
+            found.assets.push(asset)
+        } else {
+            others.push(asset)
+        }
         // A file's own event has no use for a reference to itself.
         if let (true, Some(id)) = (object.depth > 0, row_id) {
             found.files.push(EntryKey::new(owner.source.clone(), MEDIA_TYPE, id));
@@ -114,10 +128,8 @@ fn localizations(owner: &Owner<'_>, object: &Object<'_>) -> Vec<EntryKey> {
             continue;
         }
         if let Some(id) = row_id(&row) {
-            let key = EntryKey {
-                locale: locale.into_owned(),
-                ..EntryKey::new(owner.source.clone(), owner.entry_type, id)
-            };
+            let key =
+                EntryKey { locale: locale.into_owned(), ..EntryKey::new(owner.source.clone(), owner.entry_type, id) };
             if !keys.contains(&key) {
                 keys.push(key);
             }

@@ -8,7 +8,7 @@ use freshet_domain::{Change, EntryKey, Kind, SourceId, SourceVersion, Timestamp}
 use super::MEDIA_TYPE;
 use super::content::{Owner, content};
 use crate::editorial::kind_of;
-use crate::json::{Object, Value};
+use crate::json::Object;
 use crate::signature::dedup_key;
 use crate::{Normalised, RawDelivery, Refusal};
 
@@ -51,7 +51,11 @@ pub(super) fn normalise(source: &SourceId, delivery: &RawDelivery<'_>) -> Result
     match event.as_ref() {
         "trigger-test" => Ok(context.ignored("TEST", "the Trigger button sends no content")),
         "media.create" | "media.update" | "media.delete" => context.media(),
-        "entry.create" | "entry.update" | "entry.publish" | "entry.unpublish" | "entry.delete"
+        "entry.create"
+        | "entry.update"
+        | "entry.publish"
+        | "entry.unpublish"
+        | "entry.delete"
         | "entry.draft-discard" => context.entry(),
         "review-workflows.updateEntryStage" => {
             Ok(context.ignored("IRRELEVANT_EVENT", "a review stage is not visible to visitors"))
@@ -125,7 +129,7 @@ impl Context<'_> {
             event => {
                 // In Strapi 4 a bulk unpublication leaves every time of the row as it was.
                 let at = if event == "entry.unpublish" { gone_at } else { at };
-                let content = self.content(&key, &row, is_v5)?;
+                let content = self.content(&key, &entry, row.raw(), is_v5)?;
                 let change = Change::upsert(key, kind, SourceVersion::at(at), content);
                 if is_draft || event == "entry.unpublish" { change.as_draft() } else { change }
             }
@@ -152,7 +156,7 @@ impl Context<'_> {
             let at = row_time.map_or(self.dispatched_at, |time| time.max(self.dispatched_at));
             Change::delete(key, Kind::Media, SourceVersion::deleted_at(at))
         } else {
-            let content = self.content(&key, &row, is_v5)?;
+            let content = self.content(&key, &file, row.raw(), is_v5)?;
             Change::upsert(key, Kind::Media, SourceVersion::at(row_time.unwrap_or(self.dispatched_at)), content)
         };
         Ok(self.change(change))
@@ -161,11 +165,12 @@ impl Context<'_> {
     fn content(
         &self,
         key: &EntryKey,
-        row: &Value<'_>,
+        row: &Object<'_>,
+        raw: &str,
         is_v5: bool,
     ) -> Result<freshet_domain::EntryContent, Refusal> {
         let owner = Owner { source: self.source, entry_type: &key.entry_type, locale: &key.locale, is_v5 };
-        Ok(content(&owner, row)?)
+        Ok(content(&owner, row, raw)?)
     }
 }
 

@@ -6,9 +6,8 @@ use super::settings;
 use crate::git::{self, Folders};
 use crate::{SampleDelivery, SampleRequest};
 
-/// TinaCloud's three events, and what a git host sends if the setting `host` is there.
-pub(super) const SAMPLE_EVENTS: &[&str] =
-    &["content.modified", "content.added", "content.removed", "push", "push-removed"];
+/// TinaCloud's three events.
+pub(super) const SAMPLE_EVENTS: &[&str] = &["content.modified", "content.added", "content.removed"];
 
 const PATHS: [&str; 8] = [
     "products/stoneware-mug",
@@ -21,15 +20,13 @@ const PATHS: [&str; 8] = [
     "pages/visit-the-workshop",
 ];
 
-/// A delivery of the event. With `host` in the settings, content events become the pushes that cause them.
+/// A delivery of the event. With `host` in the settings it is the push that causes it, as the git host announces it.
 pub(super) fn sample(request: &SampleRequest<'_>) -> Option<SampleDelivery> {
     if !SAMPLE_EVENTS.contains(&request.event) {
         return None;
     }
-    let is_push = request.event.starts_with("push");
-    if is_push || settings::is_git(request.settings) {
-        let is_removal = matches!(request.event, "content.removed" | "push-removed");
-        let event = if is_removal { "push-removed" } else { "push" };
+    if settings::is_git(request.settings) {
+        let event = if request.event == "content.removed" { "push-removed" } else { "push" };
         return git::sample(&SampleRequest { event, ..*request });
     }
     let count = PATHS.len() as u64;
@@ -44,8 +41,7 @@ pub(super) fn sample(request: &SampleRequest<'_>) -> Option<SampleDelivery> {
     let branch = request.settings.text("branch").unwrap_or("main");
     let seed = format!("{} {path} {} {}", request.event, request.revision, request.now.as_micros());
     let id = hex::encode(&Sha256::digest(seed.as_bytes())[..16]);
-    let event_id =
-        format!("{}-{}-{}-{}-{}", &id[..8], &id[8..12], &id[12..16], &id[16..20], &id[20..32]);
+    let event_id = format!("{}-{}-{}-{}-{}", &id[..8], &id[8..12], &id[12..16], &id[16..20], &id[20..32]);
     let body = format!(
         r#"{{"clientId":"27c1f7d0-4c1b-4e5e-9a5e-6f0c7a2f9b11","branch":{},"paths":[{}],"type":"{}","eventId":"{event_id}"}}"#,
         quoted(branch),

@@ -51,7 +51,10 @@ pub(super) fn check(source: &Source) -> Vec<SettingProblem> {
     } else if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_') {
         problem("header", "must be the name of an HTTP header, for example `x-webhook-secret`");
     } else if HEADERS_TAKEN.contains(&name.as_str()) || git::ARCHIVED_HEADERS.contains(&name.as_str()) {
-        problem("header", "is a header with another meaning; choose a name of your own, for example `x-webhook-secret`");
+        problem(
+            "header",
+            "is a header with another meaning; choose a name of your own, for example `x-webhook-secret`",
+        );
     }
     if source.secrets.is_empty() && !source.require_key {
         problem(
