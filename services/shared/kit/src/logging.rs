@@ -1,5 +1,7 @@
 //! Logs.
 
+use std::io::IsTerminal as _;
+
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::prelude::*;
@@ -26,7 +28,7 @@ where
             registry.with(tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(writer)).try_init()
         }
         LogFormat::Text => {
-            registry.with(tracing_subscriber::fmt::layer().compact().with_target(false).with_writer(writer)).try_init()
+            registry.with(tracing_subscriber::fmt::layer().compact().with_target(false).with_ansi(std::io::stderr().is_terminal()).with_writer(writer)).try_init()
         }
     };
     drop(result);

@@ -42,7 +42,9 @@ impl LocalSecrets {
         if let Ok(text) = std::fs::read_to_string(&path) {
             return Ok(text.trim_end().to_owned());
         }
-        let text = generate("").map_err(|error| format!("no random numbers: {error}"))?;
+        // Standard base64, because that is the form that Standard Webhooks secrets must have.
+        let text = random_bytes().map_err(|error| format!("no random numbers: {error}"))?;
+        let text = base64::engine::general_purpose::STANDARD.encode(text);
         write_private(&path, &text).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
         Ok(text)
     }
@@ -72,9 +74,13 @@ impl SecretResolver for LocalSecrets {
 
 /// A new secret: 32 random bytes, as text, after a prefix.
 pub fn generate(prefix: &str) -> std::io::Result<String> {
+    Ok(format!("{prefix}{}", base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(random_bytes()?)))
+}
+
+fn random_bytes() -> std::io::Result<[u8; 32]> {
     let mut bytes = [0_u8; 32];
     getrandom::fill(&mut bytes).map_err(std::io::Error::other)?;
-    Ok(format!("{prefix}{}", base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes)))
+    Ok(bytes)
 }
 
 /// Writes a file that only its owner can read.

@@ -1,0 +1,206 @@
+//! One build from its start to its end: snapshot, runner, publish, record.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use freshet_domain::{BatchId, BuildId};
+use freshet_kit::error::chain;
+use freshet_kit::retry::{Backoff, chance};
+use freshet_kit::{Error, ErrorKind, Shutdown};
+use tokio::sync::broadcast;
+use tokio_util::sync::CancellationToken;
+
+use crate::engine::Engine;
+use crate::machine::{Input, Outcome, Phase, Report, SiteKey};
+use crate::runner::{BuildJob, Output, RunOutcome};
+use crate::snapshot;
+use crate::workspace::Workspace;
+
+/// What a build may still take once the process is asked to stop; then it is interrupted, and retried by the next
+/// process.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
+
+/// Keys beyond this many are left out of `changed-keys.ndjson`; a generator builds everything then anyway.
+const CHANGED_KEYS_MAX: usize = 1_000_000;
+
+/// A build that the machine decided to start.
+#[derive(Clone, Debug)]
+pub(crate) struct Start {
+    pub(crate) key: SiteKey,
+    pub(crate) build: BuildId,
+    pub(crate) batch: BatchId,
+    pub(crate) attempt: u32,
+    pub(crate) traceparent: String,
+}
+
+/// Runs the build in a task of its own.
+pub(crate) fn spawn(engine: Engine, start: Start, shutdown: &Shutdown) {
+    // Subscribed before the task begins, so that no word is missed.
+    let stops = engine.deps.hub.watch_stops();
+    let stopping = shutdown.clone();
+    shutdown.spawn("build", async move {
+        run(&engine, &start, stops, &stopping).await;
+    });
+}
+
+async fn run(engine: &Engine, start: &Start, stops: broadcast::Receiver<BuildId>, shutdown: &Shutdown) {
+    let stop = CancellationToken::new();
+    let told = Arc::new(AtomicBool::new(false));
+    let listen = async {
+        tokio::select! {
+            () = told_to_stop(engine, start, stops) => told.store(true, Ordering::SeqCst),
+            () = async { shutdown.stopping().await; tokio::time::sleep(SHUTDOWN_GRACE).await } => {}
+        }
+        stop.cancel();
+        std::future::pending::<()>().await;
+    };
+    tracing::info!(build.id = %start.build, site = %start.key, build.attempt = start.attempt, "build starts");
+    let work = execute(engine, start, &stop, &told);
+    tokio::select! {
+        () = work => {}
+        () = listen => {}
+    }
+    engine.deps.hub.wake();
+}
+
+/// Completes when somebody cancels this build.
+async fn told_to_stop(engine: &Engine, start: &Start, mut stops: broadcast::Receiver<BuildId>) {
+    loop {
+        // Looked up once at the start and after words were missed: the state is the truth.
+        if let Ok(stored) = engine.deps.store.load(&start.key).await
+            && stored.state.active.is_some_and(|active| {
+                active.build == start.build && matches!(active.phase, Phase::Cancelling { .. })
+            })
+        {
+            return;
+        }
+        loop {
+            match stops.recv().await {
+                Ok(build) if build == start.build => return,
+                Ok(_) => {}
+                Err(broadcast::error::RecvError::Lagged(_)) => break,
+                Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
+            }
+        }
+    }
+}
+
+async fn execute(engine: &Engine, start: &Start, stop: &CancellationToken, told: &AtomicBool) {
+    let mut report = Report::default();
+    let workspace = Workspace::create(&engine.deps.work_dir, &start.key, start.build).await;
+    let outcome = match &workspace {
+        Ok(workspace) => attempt(engine, start, workspace, stop, &mut report).await,
+        Err(error) => Ok(RunOutcome::Failed(format!("the build's folder could not be made: {error}"))),
+    };
+    match outcome {
+        Ok(RunOutcome::Succeeded(output)) => publish(engine, start, &output, report).await,
+        Ok(RunOutcome::Failed(error)) => end(engine, start, Outcome::Failed(error), report).await,
+        Ok(RunOutcome::Stopped) => {
+            let outcome = if told.load(Ordering::SeqCst) { Outcome::Cancelled } else { Outcome::Interrupted };
+            end(engine, start, outcome, report).await;
+        }
+        Err(error) => {
+            tracing::warn!(build.id = %start.build, error = %chain(&error), "the build could not be prepared");
+            end(engine, start, Outcome::Failed(error.message().to_owned()), report).await;
+        }
+    }
+    if let Ok(workspace) = workspace {
+        workspace.clean_up().await;
+    }
+}
+
+async fn attempt(
+    engine: &Engine,
+    start: &Start,
+    workspace: &Workspace,
+    stop: &CancellationToken,
+    report: &mut Report,
+) -> Result<RunOutcome, Error> {
+    let Some(site) = engine.site(&start.key) else {
+        return Ok(RunOutcome::Failed("the site is no longer in the catalogue".to_owned()));
+    };
+    let prepared = tokio::select! {
+        prepared = prepare(engine, start, &site.sources, workspace) => prepared,
+        () = stop.cancelled() => return Ok(RunOutcome::Stopped),
+    };
+    let traceparent = snapshot::build_traceparent(&start.traceparent, start.build);
+    report.entries = Some(prepared?);
+    report.traceparent = Some(traceparent.clone());
+    report.log_location = Some(workspace.log.display().to_string());
+    engine.started(&start.key, start.build, report.clone()).await?;
+    let job = BuildJob {
+        key: start.key.clone(),
+        site: site.clone(),
+        build: start.build,
+        batch: start.batch,
+        attempt: start.attempt,
+        folder: workspace.folder.clone(),
+        content: workspace.content.clone(),
+        changed_keys: workspace.changed_keys.clone(),
+        log: workspace.log.clone(),
+        traceparent,
+        site_path: engine.deps.hosting.site_path(&start.key),
+        now: engine.deps.clock.now(),
+    };
+    let result = engine.deps.runners.of(site.build.preset).run(&job, stop).await;
+    report.log_tail = Some(result.log_tail);
+    Ok(result.outcome)
+}
+
+async fn prepare(
+    engine: &Engine,
+    start: &Start,
+    sources: &[freshet_domain::SourceId],
+    workspace: &Workspace,
+) -> Result<u64, Error> {
+    let keys = engine.deps.store.changed_keys(&start.key.client, start.batch, CHANGED_KEYS_MAX).await?;
+    snapshot::write_changed_keys(keys, workspace.changed_keys.clone()).await.map_err(|error| {
+        Error::new(ErrorKind::Unavailable, "WORK_DIR", format!("the changed keys could not be written: {error}"))
+    })?;
+    let content = engine.deps.content.clone();
+    snapshot::export(content, &start.key.client, sources, workspace.content.clone()).await.map_err(|error| {
+        let message = format!("the content snapshot could not be exported: {}", error.message());
+        Error::new(error.kind(), "SNAPSHOT", message).with_source(error)
+    })
+}
+
+async fn publish(engine: &Engine, start: &Start, output: &Output, report: Report) {
+    let hosting = &engine.deps.hosting;
+    if let Err(error) = hosting.stage(&start.key, start.build, output).await {
+        end(engine, start, Outcome::Failed(error.message().to_owned()), report).await;
+        return;
+    }
+    let guard = engine.deps.hub.switching().await;
+    match hosting.activate(&start.key, start.build).await {
+        Ok(()) => end(engine, start, Outcome::Succeeded, report).await,
+        Err(error) => {
+            drop(guard);
+            let message = format!("the finished site could not be published: {}", error.message());
+            end(engine, start, Outcome::Failed(message), report).await;
+            let _ = hosting.discard(&start.key, start.build).await;
+        }
+    }
+}
+
+/// Records the end. Tried until it is stored: an end that is lost would hold the site until the next restart.
+async fn end(engine: &Engine, start: &Start, outcome: Outcome, report: Report) {
+    let (site, build) = (&start.key, start.build);
+    match &outcome {
+        Outcome::Succeeded => tracing::info!(build.id = %build, %site, "build succeeded and is live"),
+        Outcome::Failed(error) => tracing::warn!(build.id = %build, %site, error, "build failed"),
+        Outcome::Cancelled => tracing::info!(build.id = %build, %site, "build cancelled"),
+        Outcome::Interrupted => tracing::info!(build.id = %build, %site, "build interrupted, it starts again"),
+    }
+    let backoff = Backoff { first: Duration::from_millis(50), max: Duration::from_secs(5) };
+    for attempt in 1.. {
+        let input = Input::BuildEnded { build, outcome: outcome.clone(), report: report.clone() };
+        match engine.apply(site, input).await {
+            Ok(_) => return,
+            Err(error) => {
+                tracing::warn!(build.id = %build, error = %chain(&error), "the end of a build is not stored yet");
+                tokio::time::sleep(backoff.jittered(attempt, chance())).await;
+            }
+        }
+    }
+}

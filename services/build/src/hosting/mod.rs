@@ -1,0 +1,40 @@
+//! Where finished sites go.
+
+mod copy;
+mod local;
+
+use async_trait::async_trait;
+use freshet_domain::BuildId;
+use freshet_kit::Error;
+
+pub use local::{LocalHosting, RELEASES_KEPT};
+
+use crate::machine::SiteKey;
+use crate::runner::Output;
+
+/// Keeps the last few releases of each site and says which one visitors see.
+///
+/// Publishing has two halves, so that the slow one can be repeated and the fast one is atomic: [`Hosting::stage`]
+/// uploads a release beside the live one, [`Hosting::activate`] switches to it. Visitors see one whole release or
+/// another, never a mixture; whatever fails leaves the live release as it is.
+#[async_trait]
+pub trait Hosting: Send + Sync {
+    /// Stores the release of this build. Replaces what an earlier attempt to stage the same build left. Refuses an
+    /// output that is missing, is empty, or has links that leave it; the message is for the build's record.
+    async fn stage(&self, site: &SiteKey, build: BuildId, output: &Output) -> Result<(), Error>;
+
+    /// Makes a staged release the live one, and removes releases beyond those that are kept. `Missing` if the release
+    /// is not there (any more).
+    async fn activate(&self, site: &SiteKey, build: BuildId) -> Result<(), Error>;
+
+    /// The releases that can be activated, in no promised order.
+    async fn releases(&self, site: &SiteKey) -> Result<Vec<BuildId>, Error>;
+
+    /// Removes a release that is not live.
+    async fn discard(&self, site: &SiteKey, build: BuildId) -> Result<(), Error>;
+
+    /// The path below the preview address at which the site is seen, with a slash at both ends.
+    fn site_path(&self, site: &SiteKey) -> String {
+        format!("/sites/{}/{}/", site.client, site.site)
+    }
+}

@@ -1,0 +1,241 @@
+//! Raw bodies, in append-only files beside the database: SQLite would copy each body three times.
+//!
+//! A segment is `NNNNNNNN.log`: 16 bytes (magic, time of its opening), then bodies without anything between them. Which
+//! bytes are whose is known to the database only, so a torn or orphaned tail is harmless. Nothing is appended to a
+//! segment of an earlier process.
+//!
+//! **Invariant:** bytes are durable before the commit of a row that points to them ([`BodyLog::sync`] runs before each
+//! commit).
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use freshet_domain::Timestamp;
+
+/// A segment that is larger gets a successor.
+const SEGMENT_BYTES: u64 = 64 << 20;
+
+/// A segment that is older gets a successor, so that a quiet client's bodies are forgotten in time too.
+const SEGMENT_AGE: Duration = Duration::from_secs(86_400);
+
+/// Stands for the empty body, which needs no segment.
+const NO_SEGMENT: u64 = 0;
+
+const MAGIC: &[u8; 8] = b"frshbdy1";
+const HEADER_BYTES: u64 = 16;
+
+/// Writes bytes at an offset. Tests put a full disk here.
+pub(super) type WriteAt = Box<dyn Fn(&File, &[u8], u64) -> io::Result<()> + Send + Sync>;
+
+/// Where a body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) segment: u64,
+    pub(super) offset: u64,
+}
+
+/// The files.
+pub(super) struct BodyLog {
+    folder: PathBuf,
+    write_at: WriteAt,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// When each segment was opened.
+    segments: BTreeMap<u64, Timestamp>,
+    current: Option<Current>,
+    /// Written since the last sync.
+    dirty: Vec<Arc<File>>,
+    folder_dirty: bool,
+}
+
+struct Current {
+    number: u64,
+    file: Arc<File>,
+    end: u64,
+    opened_at: Timestamp,
+}
+
+impl BodyLog {
+    pub(super) fn open(folder: &Path) -> io::Result<Self> {
+        Self::with_write(folder, Box::new(|file, bytes, offset| file.write_all_at(bytes, offset)))
+    }
+
+    pub(super) fn with_write(folder: &Path, write_at: WriteAt) -> io::Result<Self> {
+        std::fs::create_dir_all(folder)?;
+        let mut segments = BTreeMap::new();
+        for file in std::fs::read_dir(folder)? {
+            let path = file?.path();
+            let number = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse::<u64>().ok());
+            if let (Some(number), Some("log")) = (number, path.extension().and_then(|end| end.to_str())) {
+                segments.insert(number, opened_at(&path)?);
+            }
+        }
+        let state = State { segments, ..State::default() };
+        Ok(Self { folder: folder.to_owned(), write_at, state: Mutex::new(state) })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn path(&self, segment: u64) -> PathBuf {
+        self.folder.join(format!("{segment:08}.log"))
+    }
+
+    /// Appends a body. It is durable after the next [`BodyLog::sync`].
+    pub(super) fn append(&self, body: &[u8], now: Timestamp) -> io::Result<Place> {
+        if body.is_empty() {
+            return Ok(Place { segment: NO_SEGMENT, offset: 0 });
+        }
+        let mut state = self.state();
+        let fits = |current: &Current| current.end < SEGMENT_BYTES && now < current.opened_at.plus(SEGMENT_AGE);
+        if !state.current.as_ref().is_some_and(fits) {
+            self.begin_segment(&mut state, now)?;
+        }
+        let State { current, dirty, .. } = &mut *state;
+        let current = current.as_mut().ok_or_else(|| io::Error::other("no segment"))?;
+        // A write that fails leaves `end` where it was: the next one overwrites what it left behind.
+        (self.write_at)(&current.file, body, current.end)?;
+        let place = Place { segment: current.number, offset: current.end };
+        current.end += body.len() as u64;
+        mark(dirty, &current.file);
+        Ok(place)
+    }
+
+    fn begin_segment(&self, state: &mut State, now: Timestamp) -> io::Result<()> {
+        let number = state.segments.last_key_value().map_or(NO_SEGMENT, |(last, _)| *last) + 1;
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(self.path(number))?;
+        let file = Arc::new(file);
+        let mut header = MAGIC.to_vec();
+        header.extend_from_slice(&now.as_micros().to_be_bytes());
+        (self.write_at)(&file, &header, 0)?;
+        state.segments.insert(number, now);
+        state.folder_dirty = true;
+        state.current = Some(Current { number, file, end: HEADER_BYTES, opened_at: now });
+        Ok(())
+    }
+
+    /// Makes everything durable that was written since the last call. Quick when nothing was.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        let mut state = self.state();
+        let result = self.sync_dirty(&mut state);
+        if result.is_err() {
+            // After a failed sync the kernel may have dropped the bytes and forgotten about it: never trust that file.
+            state.current = None;
+            state.dirty.clear();
+        }
+        result
+    }
+
+    fn sync_dirty(&self, state: &mut State) -> io::Result<()> {
+        for file in &state.dirty {
+            file.sync_data()?;
+        }
+        if state.folder_dirty {
+            File::open(&self.folder)?.sync_all()?;
+            state.folder_dirty = false;
+        }
+        state.dirty.clear();
+        Ok(())
+    }
+
+    /// Reads a body; `None` if its segment is gone or too short.
+    pub(super) fn read(&self, place: Place, length: u64) -> io::Result<Option<Vec<u8>>> {
+        if place.segment == NO_SEGMENT {
+            return Ok(Some(Vec::new()));
+        }
+        let file = match File::open(self.path(place.segment)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        if file.metadata()?.len() < place.offset.saturating_add(length) {
+            return Ok(None);
+        }
+        let mut body = vec![0; usize::try_from(length).map_err(io::Error::other)?];
+        file.read_exact_at(&mut body, place.offset)?;
+        Ok(Some(body))
+    }
+
+    /// Overwrites a body with zeros. Durable after the next [`BodyLog::sync`].
+    pub(super) fn erase(&self, place: Place, length: u64) -> io::Result<()> {
+        if place.segment == NO_SEGMENT {
+            return Ok(());
+        }
+        let file = match OpenOptions::new().write(true).open(self.path(place.segment)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let end = file.metadata()?.len().min(place.offset.saturating_add(length));
+        let zeros = vec![0; 64 * 1024];
+        let mut at = place.offset;
+        while at < end {
+            let part = usize::try_from(end - at).map_or(zeros.len(), |left| left.min(zeros.len()));
+            file.write_all_at(&zeros[..part], at)?;
+            at += part as u64;
+        }
+        self.state().dirty.push(Arc::new(file));
+        Ok(())
+    }
+
+    /// True if the segment is still there.
+    pub(super) fn holds(&self, segment: u64) -> bool {
+        segment == NO_SEGMENT || self.state().segments.contains_key(&segment)
+    }
+
+    /// Removes every segment whose bodies were all written before `cutoff`, and returns how many. `all_older` says that
+    /// this is so for every body there is.
+    pub(super) fn forget(&self, cutoff: Timestamp, all_older: bool, now: Timestamp) -> io::Result<u64> {
+        let mut state = self.state();
+        let last = state.segments.last_key_value().map(|(number, _)| *number);
+        if let Some(last) = last.filter(|_| all_older)
+            && std::fs::metadata(self.path(last)).map_or(0, |data| data.len()) > HEADER_BYTES
+        {
+            // The empty successor keeps the number, so that none is used twice.
+            self.begin_segment(&mut state, now)?;
+        }
+        let mut removed = 0;
+        while let Some((number, _)) = state.segments.first_key_value().map(|(number, at)| (*number, *at)) {
+            // Bodies of a segment are older than the opening of the next one.
+            let Some(closed_at) = state.segments.values().nth(1).copied() else { break };
+            if !all_older && closed_at > cutoff {
+                break;
+            }
+            match std::fs::remove_file(self.path(number)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => state.segments.remove(&number),
+            };
+            removed += 1;
+        }
+        Ok(removed)
+    }
+}
+
+fn mark(dirty: &mut Vec<Arc<File>>, file: &Arc<File>) {
+    if !dirty.iter().any(|known| Arc::ptr_eq(known, file)) {
+        dirty.push(file.clone());
+    }
+}
+
+/// From the header; a segment whose header was torn has no bodies that anybody points to.
+fn opened_at(path: &Path) -> io::Result<Timestamp> {
+    let mut header = [0; HEADER_BYTES as usize];
+    let file = File::open(path)?;
+    match file.read_exact_at(&mut header, 0) {
+        Ok(()) if header.starts_with(MAGIC) => {
+            let mut micros = [0; 8];
+            micros.copy_from_slice(&header[8..]);
+            Ok(Timestamp::from_micros(i64::from_be_bytes(micros)))
+        }
+        _ => Ok(Timestamp::EPOCH),
+    }
+}

@@ -1,0 +1,120 @@
+//! Snapshots for builds: one read transaction, streamed.
+//!
+//! Expired entries are part of a snapshot. Freshness says how long ago the provider last confirmed an entry, and only
+//! reconciliation (asking the provider) can tell an entry that is gone from one that merely did not change: without it,
+//! leaving expired entries out would empty a site that nobody edited for two days. The caller sees `expires_at` and may
+//! decide otherwise.
+
+use std::time::Duration;
+
+use freshet_domain::SourceId;
+use freshet_kit::Error;
+use freshet_sqlite::{Db, DbError};
+use rusqlite::Connection;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot};
+
+use super::rows::{self, SourceCache};
+use super::{feed, sql};
+use crate::model::{Entry, ExportQuery};
+use crate::store::{Export, ExportPart};
+
+/// Entries in one part.
+const PART_ENTRIES: usize = 512;
+
+/// A part with more bytes of fields than this is sent though it has fewer entries.
+const PART_BYTES: usize = 1 << 20;
+
+/// A caller that does not take a part for so long has gone away. While it holds the transaction open, the write-ahead
+/// log cannot start again from its beginning.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+type Parts = mpsc::Sender<Result<ExportPart, Error>>;
+
+/// Starts the snapshot on a thread of its own and returns once its position is known.
+pub(super) async fn start(db: Db, query: ExportQuery) -> Result<Export, Error> {
+    let (parts, receiver) = mpsc::channel(4);
+    let (begun, position) = oneshot::channel();
+    let runtime = Handle::current();
+    tokio::task::spawn_blocking(move || {
+        let mut begun = Some(begun);
+        let result = db.read_blocking(|connection| {
+            // Dropped, and with it ended, whatever happens below: the connection is used again.
+            let transaction = connection.transaction()?;
+            let position = feed::end(&transaction)?;
+            if let Some(begun) = begun.take() {
+                let _ = begun.send(Ok(position));
+            }
+            let mut writer = Writer { runtime, parts: &parts, part: Vec::new(), bytes: 0 };
+            for source in &query.sources {
+                writer.source(&transaction, &query, source)?;
+            }
+            writer.flush()?;
+            writer.send(ExportPart::End)
+        });
+        if let Err(error) = result {
+            // If neither gets through, the channel closes without an end, which says enough.
+            match begun {
+                Some(begun) => drop(begun.send(Err(error))),
+                None => drop(parts.try_send(Err(error))),
+            }
+        }
+    });
+    let position = position.await.map_err(|_| Error::internal("a snapshot did not begin"))??;
+    Ok(Export { position, parts: receiver })
+}
+
+struct Writer<'p> {
+    runtime: Handle,
+    parts: &'p Parts,
+    part: Vec<Entry>,
+    bytes: usize,
+}
+
+impl Writer<'_> {
+    fn source(&mut self, connection: &Connection, query: &ExportQuery, source: &SourceId) -> Result<(), DbError> {
+        let (client, source) = (query.client.as_str(), source.as_str());
+        let mut statement;
+        let mut found = match &query.entry_type {
+            Some(entry_type) => {
+                statement = sql::EXPORT_TYPE.on(connection)?;
+                statement.query([client, source, entry_type])?
+            }
+            None => {
+                statement = sql::EXPORT_SOURCE.on(connection)?;
+                statement.query([client, source])?
+            }
+        };
+        let mut sources = SourceCache::default();
+        while let Some(row) = found.next()? {
+            let entry = rows::entry(row, &mut sources)?;
+            self.bytes += entry.content.as_ref().map_or(0, |content| content.fields_json.len());
+            self.part.push(entry);
+            if self.part.len() >= PART_ENTRIES || self.bytes >= PART_BYTES {
+                self.flush()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), DbError> {
+        if self.part.is_empty() {
+            return Ok(());
+        }
+        let part = std::mem::replace(&mut self.part, Vec::with_capacity(PART_ENTRIES));
+        self.bytes = 0;
+        self.send(ExportPart::Entries(part))
+    }
+
+    fn send(&self, part: ExportPart) -> Result<(), DbError> {
+        let gone = || Error::unavailable("nobody reads the snapshot any more").into();
+        match self.parts.try_send(Ok(part)) {
+            Ok(()) => Ok(()),
+            Err(mpsc::error::TrySendError::Closed(_)) => Err(gone()),
+            Err(mpsc::error::TrySendError::Full(part)) => {
+                let sent = self.runtime.block_on(self.parts.send_timeout(part, PATIENCE));
+                sent.map_err(|_| gone())
+            }
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! One delivery, one job of the writer.
+//!
+//! Everything that needs no database (hashing, encoding) is done in [`Prepared::new`] on the caller's task, because
+//! every other delivery waits while the writer works.
+
+use freshet_domain::{ChangeEffect, ChangeOp, DeliveryId, Retention, Timestamp};
+use freshet_kit::{Error, ErrorKind};
+use freshet_sqlite::DbError;
+use prost::Message as _;
+use rusqlite::{Connection, OptionalExtension as _, params};
+use sha2::{Digest as _, Sha256};
+
+use super::apply::{Applier, PreparedChange};
+use super::bodies::BodyLog;
+use super::codec::{self, Outcomes};
+use super::feed::number;
+use super::redact::{self, Candidates};
+use super::{rows, sql};
+use crate::model::NewDelivery;
+
+/// A delivery whose every byte is ready to be written.
+pub(super) struct Prepared {
+    delivery: NewDelivery,
+    marks: Vec<[u8; 16]>,
+    body_sha256: [u8; 32],
+    body_bytes: u64,
+    keeps_body: bool,
+    headers: Vec<u8>,
+    changes: Vec<PreparedChange>,
+    pub(super) redacts: bool,
+}
+
+/// What the job says.
+pub(super) enum Done {
+    /// Stored now, or by an earlier attempt of the same request.
+    Stored(Outcomes, Stored),
+    /// An earlier delivery had one of its keys.
+    Duplicate(DeliveryId),
+}
+
+/// Whether something is new.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stored {
+    Now,
+    Before,
+}
+
+impl Prepared {
+    pub(super) fn new(mut delivery: NewDelivery) -> Self {
+        let mut marks: Vec<[u8; 16]> = delivery.dedup_keys.iter().map(|key| mark(&delivery, key)).collect();
+        marks.sort_unstable();
+        marks.dedup();
+        let headers = codec::write_headers(std::mem::take(&mut delivery.headers));
+        let changes: Vec<PreparedChange> =
+            std::mem::take(&mut delivery.changes).into_iter().map(PreparedChange::new).collect();
+        let redacts = changes.iter().any(|change| change.incoming.op == ChangeOp::Redact);
+        Self {
+            marks,
+            body_sha256: Sha256::digest(&delivery.body).into(),
+            body_bytes: delivery.body.len() as u64,
+            // A request to forget names whom to forget.
+            keeps_body: delivery.retention == Retention::Body && !redacts,
+            headers,
+            changes,
+            redacts,
+            delivery,
+        }
+    }
+
+    /// The source and the keys to redact.
+    pub(super) fn redaction(&self) -> redact::Redaction {
+        let redacted = self.changes.iter().filter(|change| change.incoming.op == ChangeOp::Redact);
+        redact::Redaction {
+            client: self.delivery.client.clone(),
+            source: self.delivery.source.clone(),
+            keys: redacted.map(|change| change.key.clone()).collect(),
+        }
+    }
+
+    /// The job.
+    pub(super) fn write(
+        mut self,
+        connection: &Connection,
+        bodies: &BodyLog,
+        candidates: &Candidates,
+    ) -> Result<Done, DbError> {
+        if let Some(done) = self.seen_before(connection)? {
+            return Ok(done);
+        }
+        let delivery_no: i64 = 1 + last(connection, sql::DELIVERY_LAST)?;
+        let redacted = if self.redacts {
+            redact::erase_bodies(connection, bodies, &self.redaction(), candidates)?
+        } else {
+            redact::Erased::default()
+        };
+        let mut applier = Applier {
+            connection,
+            delivery: &self.delivery,
+            delivery_no,
+            next_sequence: 1 + last(connection, sql::CHANGE_LAST)?,
+            erased: &redacted,
+        };
+        let mut outcomes = Outcomes { list: Vec::with_capacity(self.changes.len()) };
+        for (position, change) in self.changes.iter_mut().enumerate() {
+            outcomes.list.push(applier.apply(position, change)?);
+        }
+        self.write_row(connection, bodies, delivery_no, &outcomes)?;
+        self.write_marks(connection)?;
+        Ok(Done::Stored(outcomes, Stored::Now))
+    }
+
+    /// The answer of an earlier delivery with one of the keys, or of this very one.
+    fn seen_before(&self, connection: &Connection) -> Result<Option<Done>, DbError> {
+        let id = self.delivery.delivery;
+        let own = sql::DELIVERY_OUTCOMES
+            .on(connection)?
+            .query_row([&id.as_bytes()[..]], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            .optional()?;
+        if let Some((client, source, outcomes)) = own {
+            let (client, source, outcomes): (String, String, Vec<u8>) = (client, source, outcomes);
+            if client != self.delivery.client.as_str() || source != self.delivery.source.as_str() {
+                let message = "is the id of a delivery of another source";
+                return Err(Error::new(ErrorKind::Exists, "DELIVERY_EXISTS", format!("`delivery_id` {message}")).into());
+            }
+            return Ok(Some(Done::Stored(Outcomes::read(&outcomes)?, Stored::Before)));
+        }
+        let mut find = sql::DEDUP_FIND.on(connection)?;
+        for mark in &self.marks {
+            let mut found = find.query([&mark[..]])?;
+            if let Some(row) = found.next()? {
+                let first = rows::delivery_id(row, 0)?;
+                let remembered = rows::micros(row, 1)? > self.delivery.stored_at;
+                // Its own mark without its own row: the row was kept long enough and is gone.
+                if remembered && first != id {
+                    sql::DELIVERY_AGAIN.on(connection)?.execute([&first.as_bytes()[..]])?;
+                    return Ok(Some(Done::Duplicate(first)));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn write_marks(&self, connection: &Connection) -> Result<(), DbError> {
+        let expires_at = self.delivery.stored_at.plus(self.delivery.dedup_horizon).as_micros();
+        let mut put = sql::DEDUP_PUT.on(connection)?;
+        for mark in &self.marks {
+            put.execute(params![&mark[..], &self.delivery.delivery.as_bytes()[..], expires_at])?;
+        }
+        Ok(())
+    }
+
+    fn write_row(
+        &self,
+        connection: &Connection,
+        bodies: &BodyLog,
+        delivery_no: i64,
+        outcomes: &Outcomes,
+    ) -> Result<(), DbError> {
+        let delivery = &self.delivery;
+        let place = if self.keeps_body {
+            Some(bodies.append(&delivery.body, delivery.stored_at).map_err(body_error)?)
+        } else {
+            None
+        };
+        let first_published = outcomes
+            .list
+            .iter()
+            .find(|outcome| outcome.effect == u32::from(ChangeEffect::Published.code()))
+            .map(|outcome| number(outcome.sequence));
+        sql::DELIVERY_PUT.on(connection)?.execute(params![
+            delivery_no,
+            &delivery.delivery.as_bytes()[..],
+            delivery.client.as_str(),
+            delivery.source.as_str(),
+            delivery.verdict.code(),
+            delivery.received_at.as_micros(),
+            delivery.stored_at.as_micros(),
+            delivery.provider,
+            delivery.event,
+            delivery.reason,
+            delivery.detail,
+            delivery.proof,
+            delivery.traceparent,
+            self.headers,
+            number(self.body_bytes),
+            &self.body_sha256[..],
+            place.map(|place| number(place.segment)),
+            place.map_or(0, |place| number(place.offset)),
+            first_published,
+            outcomes.encode_to_vec(),
+        ])?;
+        Ok(())
+    }
+}
+
+/// The largest number of a table, 0 if it is empty.
+pub(super) fn last(connection: &Connection, sql: sql::Sql) -> rusqlite::Result<i64> {
+    Ok(sql.on(connection)?.query_row([], |row| row.get::<_, Option<i64>>(0))?.unwrap_or(0))
+}
+
+/// A key is remembered for its client and source only (P7).
+fn mark(delivery: &NewDelivery, key: &str) -> [u8; 16] {
+    let mut hasher = Sha256::new();
+    for part in [delivery.client.as_str(), delivery.source.as_str(), key] {
+        hasher.update((part.len() as u64).to_be_bytes());
+        hasher.update(part);
+    }
+    let mut mark = [0; 16];
+    mark.copy_from_slice(&hasher.finalize()[..16]);
+    mark
+}
+
+/// A failure of the body log, which is the disk's.
+pub(super) fn body_error(error: std::io::Error) -> DbError {
+    let (reason, message) = if error.kind() == std::io::ErrorKind::StorageFull {
+        ("STORE_FULL", "the store's disk is full; free some space")
+    } else {
+        ("STORE_IO", "the store's disk does not answer")
+    };
+    DbError::Job(Error::new(ErrorKind::Unavailable, reason, message).with_source(error))
+}
+
+/// How long a tombstone is kept.
+pub(super) fn tombstone_until(delivery: &NewDelivery) -> Timestamp {
+    delivery.stored_at.plus(delivery.dedup_horizon.max(crate::model::TOMBSTONE_LIFE_MIN))
+}

@@ -1,0 +1,262 @@
+//! The embedded engine: one SQLite file, and a log of raw bodies beside it.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `schema` | tables, and what they are read by |
+//! | `sql` | every statement; a test asks for the plan of each |
+//! | `ingest`, `apply` | one delivery, one change |
+//! | `query`, `list`, `merge` | reading |
+//! | `feed`, `export` | the change feed and snapshots |
+//! | `invalidate`, `redact`, `sweep` | ending freshness, removing for good, forgetting |
+//! | `bodies` | raw bodies |
+//! | `codec`, `rows` | blobs and rows, to and from the model |
+
+mod apply;
+mod bodies;
+mod codec;
+mod export;
+mod feed;
+mod ingest;
+mod invalidate;
+mod list;
+mod merge;
+mod query;
+mod redact;
+mod rows;
+mod schema;
+mod sql;
+mod sweep;
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use freshet_domain::{ClientId, DeliveryId, EntryKey, SourceId, Timestamp};
+use freshet_kit::Error;
+use freshet_sqlite::{Db, DbError};
+use rusqlite::Connection;
+
+use self::bodies::BodyLog;
+use self::ingest::{Done, Prepared, Stored};
+use self::invalidate::{Progress, Step};
+use self::redact::Candidates;
+use self::sweep::MarksWalk;
+use super::{Export, FeedSignal, Store};
+use crate::model::{
+    Delivery, DeliveryPage, DeliveryQuery, Entry, EntryPage, EntryQuery, ExportQuery, FeedPage, FeedQuery, Ingested,
+    Invalidation, NewDelivery, OutboxBatch, RetentionLimits, Swept,
+};
+
+pub use schema::MIGRATIONS;
+
+/// A body that is larger is hashed on a thread that may block.
+const HASH_HERE_BYTES: usize = 256 << 10;
+
+/// While this value is 1, the write-ahead log may have pages from before a redaction.
+const SCRUB: &str = "scrub";
+
+/// The store over SQLite.
+pub struct SqliteStore {
+    db: Db,
+    bodies: Arc<BodyLog>,
+    signal: FeedSignal,
+    marks_walk: Mutex<MarksWalk>,
+    secured: Arc<AtomicBool>,
+}
+
+impl SqliteStore {
+    /// Opens the store in a database that has [`MIGRATIONS`], with the raw bodies in `body_dir`, which is made if it
+    /// does not exist.
+    pub fn open(db: Db, body_dir: &Path) -> Result<Self, Error> {
+        let bodies = BodyLog::open(body_dir).map_err(|error| cannot_open(body_dir, error))?;
+        Ok(Self::with_bodies(db, bodies))
+    }
+
+    fn with_bodies(db: Db, bodies: BodyLog) -> Self {
+        let bodies = Arc::new(bodies);
+        let log = bodies.clone();
+        db.before_commit(move || log.sync());
+        let (signal, marks_walk, secured) = Default::default();
+        Self { db, bodies, signal, marks_walk, secured }
+    }
+
+    /// A job that may overwrite content. What SQLite frees is zeroed from the first one on, and not only while it
+    /// redacts: an older version of what is redacted later would otherwise survive in free pages.
+    async fn write<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Connection, &BodyLog) -> Result<T, DbError> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (bodies, secured) = (self.bodies.clone(), self.secured.clone());
+        self.db
+            .write(move |connection| {
+                if !secured.load(Ordering::Relaxed) {
+                    connection.query_row("PRAGMA secure_delete = ON", [], |_| Ok(()))?;
+                    secured.store(true, Ordering::Relaxed);
+                }
+                job(connection, &bodies)
+            })
+            .await
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Connection) -> Result<T, DbError> + Send + 'static,
+    ) -> Result<T, Error> {
+        // A transaction makes every statement of the job see the same state.
+        self.db.read(move |connection| job(&*connection.transaction()?)).await
+    }
+
+    async fn ingest_redaction(&self, prepared: Prepared) -> Result<Done, Error> {
+        let redaction = prepared.redaction();
+        let candidates = self.read(move |connection| redact::candidates(connection, &redaction)).await?;
+        let done = self
+            .write(move |connection, bodies| {
+                let done = prepared.write(connection, bodies, &candidates)?;
+                sql::VALUE_PUT.on(connection)?.execute((SCRUB, 1))?;
+                Ok(done)
+            })
+            .await?;
+        for _ in 0..10 {
+            if self.scrub().await? {
+                return Ok(done);
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        tracing::warn!("the write-ahead log is in use and keeps redacted pages for now; the sweeper empties it");
+        Ok(done)
+    }
+
+    /// Empties the write-ahead log. False: not possible now.
+    async fn scrub(&self) -> Result<bool, Error> {
+        let path = self.db.path().to_owned();
+        let scrubbed = tokio::task::spawn_blocking(move || redact::scrub_log(&path)).await.unwrap_or(false);
+        if scrubbed {
+            self.write(|connection, _| Ok(sql::VALUE_PUT.on(connection)?.execute((SCRUB, 0))?)).await?;
+        }
+        Ok(scrubbed)
+    }
+}
+
+fn cannot_open(folder: &Path, error: std::io::Error) -> Error {
+    Error::unavailable(format!("the folder for raw bodies {} cannot be used", folder.display())).with_source(error)
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn ingest(&self, delivery: NewDelivery) -> Result<Ingested, Error> {
+        let (id, source): (DeliveryId, SourceId) = (delivery.delivery, delivery.source.clone());
+        let prepared = if delivery.body.len() > HASH_HERE_BYTES {
+            let prepared = tokio::task::spawn_blocking(move || Prepared::new(delivery)).await;
+            prepared.map_err(|error| Error::internal("a delivery could not be prepared").with_source(error))?
+        } else {
+            Prepared::new(delivery)
+        };
+        let done = if prepared.redacts {
+            self.ingest_redaction(prepared).await?
+        } else {
+            self.write(move |connection, bodies| prepared.write(connection, bodies, &Candidates::default())).await?
+        };
+        match done {
+            Done::Duplicate(first) => Ok(Ingested { delivery: first, duplicate: true, outcomes: Vec::new() }),
+            Done::Stored(outcomes, stored) => {
+                if stored == Stored::Now && outcomes.list.iter().any(|outcome| outcome.sequence > 0) {
+                    self.signal.grew();
+                }
+                Ok(Ingested { delivery: id, duplicate: false, outcomes: outcomes.into_domain(&source)? })
+            }
+        }
+    }
+
+    async fn get_entries(&self, client: &ClientId, keys: Vec<EntryKey>) -> Result<Vec<Option<Entry>>, Error> {
+        let client = client.clone();
+        self.read(move |connection| query::entries(connection, &client, &keys)).await
+    }
+
+    async fn list_entries(&self, query: EntryQuery) -> Result<EntryPage, Error> {
+        self.read(move |connection| list::page(connection, &query)).await
+    }
+
+    async fn export(&self, query: ExportQuery) -> Result<Export, Error> {
+        export::start(self.db.clone(), query).await
+    }
+
+    async fn invalidate(&self, invalidation: Invalidation) -> Result<u64, Error> {
+        let request = Arc::new(invalidation);
+        let asked = request.clone();
+        if let Some(invalidated) = self.read(move |connection| invalidate::answered(connection, &asked)).await? {
+            return Ok(invalidated);
+        }
+        let mut progress = Progress::default();
+        loop {
+            let request = request.clone();
+            let step = move |connection: &Connection, bodies: &BodyLog| {
+                invalidate::step(connection, bodies, &request, progress)
+            };
+            match self.write(step).await? {
+                Step::More(next) => progress = next,
+                Step::Done(invalidated) => {
+                    self.signal.grew();
+                    return Ok(invalidated);
+                }
+            }
+        }
+    }
+
+    async fn get_delivery(
+        &self,
+        client: &ClientId,
+        delivery: DeliveryId,
+        include_body: bool,
+    ) -> Result<Option<(Delivery, Option<Bytes>)>, Error> {
+        let (client, bodies) = (client.clone(), self.bodies.clone());
+        self.read(move |connection| query::delivery(connection, &bodies, &client, delivery, include_body)).await
+    }
+
+    async fn list_deliveries(&self, query: DeliveryQuery) -> Result<DeliveryPage, Error> {
+        let bodies = self.bodies.clone();
+        self.read(move |connection| query::deliveries(connection, &bodies, &query)).await
+    }
+
+    async fn feed_end(&self) -> Result<u64, Error> {
+        self.read(|connection| Ok(feed::end(connection)?)).await
+    }
+
+    async fn read_feed(&self, query: FeedQuery) -> Result<FeedPage, Error> {
+        self.read(move |connection| feed::page(connection, &query)).await
+    }
+
+    async fn read_outbox(&self, limit: usize) -> Result<OutboxBatch, Error> {
+        self.read(move |connection| feed::outbox(connection, limit)).await
+    }
+
+    async fn finish_outbox(&self, batch: &OutboxBatch, at: Timestamp) -> Result<(), Error> {
+        let through = batch.through;
+        self.write(move |connection, _| feed::finish(connection, through, at)).await
+    }
+
+    async fn sweep(&self, now: Timestamp, limits: RetentionLimits) -> Result<Swept, Error> {
+        let walk = std::mem::take(&mut *self.marks_walk.lock().unwrap_or_else(PoisonError::into_inner));
+        let (mut walk, found, scrub) = self
+            .read(move |connection| {
+                let found = sweep::find(connection, &walk, now)?;
+                Ok((walk, found, feed::value(connection, SCRUB)? != 0))
+            })
+            .await?;
+        walk.advance(&found, now);
+        *self.marks_walk.lock().unwrap_or_else(PoisonError::into_inner) = walk;
+        if scrub {
+            self.scrub().await?;
+        }
+        self.write(move |connection, bodies| sweep::forget(connection, bodies, &found, now, limits)).await
+    }
+
+    fn signal(&self) -> &FeedSignal {
+        &self.signal
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,167 @@
+//! Removing for good.
+//!
+//! Content is freed under `secure_delete`, so SQLite writes zeros over it; bodies are overwritten in their segments
+//! before the commit. A crash in between leaves a row that says a body is kept whose digest does not match: readers see
+//! no body then, and the request is repeated because it was not answered. The write-ahead log still has old pages after
+//! the commit; [`scrub_log`] empties it.
+
+use std::path::Path;
+use std::time::Duration;
+
+use freshet_domain::{ClientId, EntryKey, EntryStatus, SourceId, Verdict};
+use freshet_sqlite::DbError;
+use rusqlite::{Connection, Row, params};
+
+use super::bodies::{BodyLog, Place};
+use super::codec::Outcomes;
+use super::ingest::{body_error, last};
+use super::{rows, sql};
+
+/// What to remove.
+pub(super) struct Redaction {
+    pub(super) client: ClientId,
+    pub(super) source: SourceId,
+    pub(super) keys: Vec<EntryKey>,
+}
+
+/// Deliveries that carried what must go, as far as a reader saw them. Found before the writer's job, because it means
+/// walking all deliveries of a source.
+#[derive(Default)]
+pub(super) struct Candidates {
+    through: i64,
+    bodies: Vec<Body>,
+}
+
+struct Body {
+    delivery_no: i64,
+    place: Place,
+    length: u64,
+}
+
+/// How many bodies were removed.
+#[derive(Default)]
+pub(super) struct Erased {
+    pub(super) bodies: u64,
+}
+
+/// An entry that a redaction covers.
+pub(super) struct Covered {
+    pub(super) key: EntryKey,
+    pub(super) kind: u8,
+    pub(super) status: EntryStatus,
+}
+
+/// A key without a locale covers every locale: what must be forgotten must be forgotten in every language.
+fn covers(key: &EntryKey, entry_type: &str, id: &str, locale: &str) -> bool {
+    let is = |pattern: &str, text: &str| pattern == EntryKey::ANY || pattern == text;
+    is(&key.entry_type, entry_type) && is(&key.id, id) && (key.locale.is_empty() || key.locale == locale)
+}
+
+impl Redaction {
+    fn covers_delivery(&self, outcomes: &Outcomes) -> bool {
+        self.keys.iter().any(|key| {
+            let everything = key.entry_type == EntryKey::ANY && key.id == EntryKey::ANY;
+            let mut carried = outcomes.list.iter();
+            everything || carried.any(|change| covers(key, &change.entry_type, &change.id, &change.locale))
+        })
+    }
+
+    fn body(&self, row: &Row<'_>) -> Result<Option<Body>, DbError> {
+        if !self.covers_delivery(&Outcomes::read(rows::bytes(row, 4)?)?) {
+            return Ok(None);
+        }
+        let place = Place { segment: rows::count(row, 1)?, offset: rows::count(row, 2)? };
+        Ok(Some(Body { delivery_no: row.get(0)?, place, length: rows::count(row, 3)? }))
+    }
+}
+
+/// On a reader: everything up to the last delivery there is.
+pub(super) fn candidates(connection: &Connection, redaction: &Redaction) -> Result<Candidates, DbError> {
+    let through = last(connection, sql::DELIVERY_LAST)?;
+    let mut bodies = Vec::new();
+    let mut statement = sql::DELIVERY_BODIES_OF_SOURCE.on(connection)?;
+    for verdict in [Verdict::Accepted, Verdict::Ignored, Verdict::Quarantined] {
+        let (client, source) = (redaction.client.as_str(), redaction.source.as_str());
+        let mut found = statement.query(params![client, source, verdict.code(), through])?;
+        while let Some(row) = found.next()? {
+            bodies.extend(redaction.body(row)?);
+        }
+    }
+    Ok(Candidates { through, bodies })
+}
+
+/// On the writer: the candidates, and what came after them.
+pub(super) fn erase_bodies(
+    connection: &Connection,
+    log: &BodyLog,
+    redaction: &Redaction,
+    candidates: &Candidates,
+) -> Result<Erased, DbError> {
+    let mut erased = Erased::default();
+    let mut erase = |body: &Body| -> Result<(), DbError> {
+        log.erase(body.place, body.length).map_err(body_error)?;
+        erased.bodies += sql::DELIVERY_BODY_GONE.on(connection)?.execute([body.delivery_no])? as u64;
+        Ok(())
+    };
+    candidates.bodies.iter().try_for_each(&mut erase)?;
+    let mut later = Vec::new();
+    let mut statement = sql::DELIVERY_BODIES_AFTER.on(connection)?;
+    let mut found =
+        statement.query(params![redaction.client.as_str(), redaction.source.as_str(), candidates.through])?;
+    while let Some(row) = found.next()? {
+        later.extend(redaction.body(row)?);
+    }
+    later.iter().try_for_each(&mut erase)?;
+    Ok(erased)
+}
+
+/// The stored entries that a key covers, tombstones included.
+pub(super) fn covered_entries(
+    connection: &Connection,
+    client: &ClientId,
+    key: &EntryKey,
+) -> Result<Vec<Covered>, DbError> {
+    let (client, source) = (client.as_str(), key.source.as_str());
+    let any = EntryKey::ANY;
+    let mut statement;
+    let mut found = if key.entry_type == any {
+        statement = sql::ENTRIES_OF_SOURCE.on(connection)?;
+        statement.query(params![client, source])?
+    } else if key.id == any {
+        statement = sql::ENTRIES_OF_TYPE.on(connection)?;
+        statement.query(params![client, source, key.entry_type])?
+    } else {
+        statement = sql::ENTRIES_OF_ID.on(connection)?;
+        statement.query(params![client, source, key.entry_type, key.id])?
+    };
+    let mut entries = Vec::new();
+    while let Some(row) = found.next()? {
+        let entry = Covered {
+            key: EntryKey {
+                source: key.source.clone(),
+                entry_type: row.get(0)?,
+                id: row.get(1)?,
+                locale: row.get(2)?,
+            },
+            kind: row.get(3)?,
+            status: rows::code(row, 4, EntryStatus::from_code, "status")?,
+        };
+        if covers(key, &entry.key.entry_type, &entry.key.id, &entry.key.locale) {
+            entries.push(entry);
+        }
+    }
+    Ok(entries)
+}
+
+/// Copies the write-ahead log into the database and empties it, so that pages from before the redaction are gone. True
+/// if that was possible; a reader in the middle of something old can be in the way for a while.
+pub(super) fn scrub_log(path: &Path) -> bool {
+    let attempt = || -> rusqlite::Result<bool> {
+        let connection = Connection::open(path)?;
+        // Writers wait while this does: not for long.
+        connection.busy_timeout(Duration::from_millis(200))?;
+        let busy: i64 = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+        Ok(busy == 0)
+    };
+    attempt().unwrap_or(false)
+}

@@ -1,0 +1,104 @@
+//! Finding the suite that a command is meant for.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use freshet_kit::rpc::{Channel, MESSAGE_BYTES_MAX, connect};
+use freshet_proto::build::v1::build_service_client::BuildServiceClient;
+use freshet_proto::content::v1::content_service_client::ContentServiceClient;
+use freshet_proto::control::v1::control_service_client::ControlServiceClient;
+use freshet_proto::validation::v1::validation_service_client::ValidationServiceClient;
+
+use super::Target;
+use crate::data::{self, Running};
+
+/// The data folder where nothing else is said.
+pub(crate) const DATA_DEFAULT: &str = ".freshet";
+
+impl Target {
+    /// The data folder.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.data.clone().unwrap_or_else(|| Path::new(DATA_DEFAULT).to_owned())
+    }
+
+    /// True if answers should be JSON.
+    pub(crate) fn json(&self) -> bool {
+        self.json
+    }
+
+    /// The suite that runs on the data folder.
+    pub(crate) fn running(&self) -> anyhow::Result<Running> {
+        let data = self.data();
+        data::running(&data).with_context(|| {
+            format!(
+                "no suite runs on {}; start one with `freshet dev`, or name one with --data or --server",
+                data.display()
+            )
+        })
+    }
+
+    /// A connection.
+    pub(crate) fn connect(&self) -> anyhow::Result<Services> {
+        let address = match &self.server {
+            Some(server) => server.clone(),
+            None => self.running()?.grpc,
+        };
+        let key = match &self.key {
+            Some(key) => key.clone(),
+            None if self.server.is_none() => data::root_key(&self.data())?,
+            None => anyhow::bail!("--server needs an API key: --key or FRESHET_API_KEY"),
+        };
+        let channel = connect(&address, &key)?;
+        Ok(Services { channel, client: self.client.clone() })
+    }
+}
+
+/// The services of a suite.
+pub(crate) struct Services {
+    channel: Channel,
+    client: Option<String>,
+}
+
+impl Services {
+    pub(crate) fn validation(&self) -> ValidationServiceClient<Channel> {
+        ValidationServiceClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    pub(crate) fn content(&self) -> ContentServiceClient<Channel> {
+        ContentServiceClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    pub(crate) fn build(&self) -> BuildServiceClient<Channel> {
+        BuildServiceClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    pub(crate) fn control(&self) -> ControlServiceClient<Channel> {
+        ControlServiceClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    /// The client that was named, or the only one that there is.
+    pub(crate) async fn client(&self) -> anyhow::Result<String> {
+        if let Some(client) = &self.client {
+            return Ok(client.clone());
+        }
+        let request = freshet_proto::control::v1::GetSystemStatusRequest::default();
+        let status = self.control().get_system_status(request).await.map_err(explain)?.into_inner();
+        let mut clients: Vec<String> = status.sites.into_iter().map(|site| site.client_id).collect();
+        clients.dedup();
+        match clients.as_slice() {
+            [only] => Ok(only.clone()),
+            [] => anyhow::bail!("which client? name it with --client"),
+            several => anyhow::bail!("which client? name one with --client: {}", several.join(", ")),
+        }
+    }
+}
+
+/// A status as an error for people.
+pub(crate) fn explain(status: tonic::Status) -> anyhow::Error {
+    match status.code() {
+        tonic::Code::Unavailable | tonic::Code::Unknown => {
+            anyhow::anyhow!("the suite does not answer: {}", status.message())
+        }
+        _ => anyhow::anyhow!("{}", status.message()),
+    }
+}
