@@ -202,8 +202,7 @@ fn arrival(new: &[&OfferedChange]) -> Option<Input> {
 
 /// Another writer was faster. Pauses grow and differ, so that many writers of one site get out of step.
 async fn pause(attempt: u32) {
-    let backoff =
-        freshet_kit::retry::Backoff { first: Duration::from_micros(200), max: Duration::from_millis(50) };
+    let backoff = freshet_kit::retry::Backoff { first: Duration::from_micros(200), max: Duration::from_millis(50) };
     tokio::time::sleep(backoff.jittered(attempt + 1, freshet_kit::retry::chance())).await;
 }
 

@@ -69,9 +69,10 @@ async fn told_to_stop(engine: &Engine, start: &Start, mut stops: broadcast::Rece
     loop {
         // Looked up once at the start and after words were missed: the state is the truth.
         if let Ok(stored) = engine.deps.store.load(&start.key).await
-            && stored.state.active.is_some_and(|active| {
-                active.build == start.build && matches!(active.phase, Phase::Cancelling { .. })
-            })
+            && stored
+                .state
+                .active
+                .is_some_and(|active| active.build == start.build && matches!(active.phase, Phase::Cancelling { .. }))
         {
             return;
         }

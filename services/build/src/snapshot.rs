@@ -104,8 +104,7 @@ pub async fn export(
         source_ids: sources.iter().map(ToString::to_string).collect(),
         r#type: String::new(),
     };
-    let mut parts =
-        content.export_snapshot(request).await.map_err(|status| Error::from_status(&status))?.into_inner();
+    let mut parts = content.export_snapshot(request).await.map_err(|status| Error::from_status(&status))?.into_inner();
     let (lines, mut queue) = tokio::sync::mpsc::channel::<Vec<Entry>>(4);
     let writer = tokio::task::spawn_blocking(move || {
         let mut writer = Writer::create(&path)?;

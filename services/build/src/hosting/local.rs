@@ -84,7 +84,11 @@ fn stage(folder: &Path, build: BuildId, output: &Output) -> Result<(), Error> {
 
 fn activate(folder: &Path, build: BuildId) -> Result<(), Error> {
     if !release(folder, build).is_dir() {
-        return Err(Error::new(ErrorKind::Missing, "RELEASE_GONE", format!("the release of {build} is not kept any more")));
+        return Err(Error::new(
+            ErrorKind::Missing,
+            "RELEASE_GONE",
+            format!("the release of {build} is not kept any more"),
+        ));
     }
     let link = folder.join(format!(".current-{build}"));
     let switch = || -> std::io::Result<()> {

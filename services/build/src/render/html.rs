@@ -18,9 +18,8 @@ pub(super) fn looks_like_html(text: &str) -> bool {
     })
 }
 
-const INLINE: [&str; 16] = [
-    "a", "b", "i", "u", "em", "strong", "span", "br", "img", "code", "small", "sub", "sup", "mark", "button", "input",
-];
+const INLINE: [&str; 16] =
+    ["a", "b", "i", "u", "em", "strong", "span", "br", "img", "code", "small", "sub", "sup", "mark", "button", "input"];
 
 /// The kind of block that an element makes; `None` for elements inside of text.
 fn block_of(name: &str) -> Option<BlockKind> {
@@ -262,7 +261,8 @@ mod tests {
 
     #[test]
     fn blocks_keep_their_kind_and_lose_their_markup() {
-        let found = blocks("<h2 class=x>Title</h2><p>One <b>two</b>&nbsp;&amp; three<br>four</p><ul><li>a<li>b</ul>tail");
+        let found =
+            blocks("<h2 class=x>Title</h2><p>One <b>two</b>&nbsp;&amp; three<br>four</p><ul><li>a<li>b</ul>tail");
         let kinds: Vec<BlockKind> = found.iter().map(|block| block.kind).collect();
         assert_eq!(
             kinds,
@@ -291,7 +291,8 @@ mod tests {
 
     #[test]
     fn pictures_are_kept_with_safe_addresses_only() {
-        let found = blocks("<p>x</p><img alt='A &amp; B' src=\"https://a.example/1.png\"><img src=javascript:alert(1)>");
+        let found =
+            blocks("<p>x</p><img alt='A &amp; B' src=\"https://a.example/1.png\"><img src=javascript:alert(1)>");
         assert_eq!(found.len(), 2);
         assert_eq!((found[1].url.as_str(), found[1].text.as_str()), ("https://a.example/1.png", "A & B"));
     }
@@ -306,7 +307,9 @@ mod tests {
 
     #[test]
     fn broken_markup_neither_hangs_nor_panics() {
-        for html in ["<", "</", "<p", "<p class='", "<img src", "<img src=", "<!--", "<a b=c", "&#xfffffff;", "&#0;", "<é>"] {
+        for html in
+            ["<", "</", "<p", "<p class='", "<img src", "<img src=", "<!--", "<a b=c", "&#xfffffff;", "&#0;", "<é>"]
+        {
             let _ = blocks(html);
         }
     }

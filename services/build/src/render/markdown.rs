@@ -118,7 +118,8 @@ mod tests {
 
     #[test]
     fn the_usual_marks_are_understood() {
-        let found = blocks("# One\ntext **bold**\nmore [link](https://x)\n\n- a\n- b\n\n> said\n```\nlet x;\n\n  y\n```\n1. n");
+        let found =
+            blocks("# One\ntext **bold**\nmore [link](https://x)\n\n- a\n- b\n\n> said\n```\nlet x;\n\n  y\n```\n1. n");
         let seen: Vec<(BlockKind, &str)> = found.iter().map(|block| (block.kind, block.text.as_str())).collect();
         assert_eq!(
             seen,

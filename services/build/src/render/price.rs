@@ -183,7 +183,13 @@ mod tests {
 
     #[test]
     fn nonsense_has_no_price() {
-        for json in [r#"{}"#, r#"{"price":"<b>1</b>"}"#, r#"{"price":""}"#, r#"{"variants":[{"price":null}]}"#, r#"{"price":-1}"#] {
+        for json in [
+            r#"{}"#,
+            r#"{"price":"<b>1</b>"}"#,
+            r#"{"price":""}"#,
+            r#"{"variants":[{"price":null}]}"#,
+            r#"{"price":-1}"#,
+        ] {
             assert_eq!(read(json, "EUR").price, None, "{json}");
         }
     }

@@ -83,8 +83,9 @@ mod tests {
     #[test]
     fn collisions_get_a_suffix() {
         let mut taken = Taken::with("page");
-        let names: Vec<String> =
-            [("a", ""), ("a", ""), ("a", "fr"), ("a", "fr"), ("page", "")].map(|(name, locale)| taken.take(name, locale)).into();
+        let names: Vec<String> = [("a", ""), ("a", ""), ("a", "fr"), ("a", "fr"), ("page", "")]
+            .map(|(name, locale)| taken.take(name, locale))
+            .into();
         assert_eq!(names, ["a", "a-2", "a-fr", "a-fr-2", "page-2"]);
     }
 }

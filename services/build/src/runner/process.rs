@@ -179,7 +179,9 @@ impl Plan {
 
     fn start_error(&self, error: &std::io::Error) -> String {
         match error.kind() {
-            std::io::ErrorKind::NotFound => format!("the program `{}` was not found; install it or change the site's `command`", self.program),
+            std::io::ErrorKind::NotFound => {
+                format!("the program `{}` was not found; install it or change the site's `command`", self.program)
+            }
             std::io::ErrorKind::PermissionDenied => format!("the program `{}` may not be run", self.program),
             _ => format!("the command `{}` could not be started: {error}", self.shown),
         }

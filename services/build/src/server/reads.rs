@@ -123,9 +123,7 @@ impl BuildServer {
         let Some(pending) = stored.state.pending else {
             return Err(Error::missing(format!("a pending batch of the site `{}`", key.site)));
         };
-        Ok(pb::GetPendingBatchResponse {
-            batch: Some(self.batch_message(&key.client, pending.facts.batch).await?),
-        })
+        Ok(pb::GetPendingBatchResponse { batch: Some(self.batch_message(&key.client, pending.facts.batch).await?) })
     }
 
     pub(super) async fn do_list_sites(&self, request: pb::ListSitesRequest) -> Result<pb::ListSitesResponse, Error> {

@@ -73,12 +73,7 @@ impl BuildServer {
     }
 
     /// Applies an input once per request id.
-    pub(super) async fn write(
-        &self,
-        site: &SiteKey,
-        input: Input,
-        request: Option<Request>,
-    ) -> Result<Subject, Error> {
+    pub(super) async fn write(&self, site: &SiteKey, input: Input, request: Option<Request>) -> Result<Subject, Error> {
         if let Some(request) = &request
             && let Some(before) = self.answered(&site.client, request).await?
         {

@@ -1,2 +1,4 @@
 #[macro_export]
-macro_rules! build_store_contract { ($open:path) => {}; }
+macro_rules! build_store_contract {
+    ($open:path) => {};
+}

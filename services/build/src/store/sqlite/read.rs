@@ -55,8 +55,12 @@ pub(super) fn load(connection: &Connection, key: &SiteKey) -> Result<Stored, DbE
             Ok(Stored { key: key.clone(), state, version, wake })
         },
     )?;
-    let idle =
-        || Stored { key: key.clone(), state: SiteState::default(), version: 0, wake: Wake { at: None, for_room: false } };
+    let idle = || Stored {
+        key: key.clone(),
+        state: SiteState::default(),
+        version: 0,
+        wake: Wake { at: None, for_room: false },
+    };
     Ok(stored.unwrap_or_else(idle))
 }
 
@@ -123,7 +127,8 @@ pub(super) fn batch(connection: &Connection, client: &ClientId, id: BatchId) -> 
         all(connection, "SELECT build FROM build_builds WHERE batch = ?1 ORDER BY build", [id.as_bytes()], |row| {
             rows::build_id(row, "build")
         })?;
-    let decisions = decisions(connection, "SELECT * FROM build_decisions WHERE batch = ?1 ORDER BY seq", id.as_bytes())?;
+    let decisions =
+        decisions(connection, "SELECT * FROM build_decisions WHERE batch = ?1 ORDER BY seq", id.as_bytes())?;
     Ok(Some(BatchView { key, record, builds, decisions }))
 }
 
@@ -154,7 +159,8 @@ pub(super) fn build(connection: &Connection, client: &ClientId, id: BuildId) -> 
     let Some(record) = first(connection, sql, params![id.as_bytes(), client.as_str()], rows::build)? else {
         return Ok(None);
     };
-    let decisions = decisions(connection, "SELECT * FROM build_decisions WHERE build = ?1 ORDER BY seq", id.as_bytes())?;
+    let decisions =
+        decisions(connection, "SELECT * FROM build_decisions WHERE build = ?1 ORDER BY seq", id.as_bytes())?;
     Ok(Some(BuildView { record, decisions }))
 }
 

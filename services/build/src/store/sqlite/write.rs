@@ -207,12 +207,7 @@ fn write_changes(
     Ok(())
 }
 
-fn write_request(
-    connection: &Connection,
-    key: &SiteKey,
-    request: &RequestMark,
-    now: Timestamp,
-) -> Result<(), DbError> {
+fn write_request(connection: &Connection, key: &SiteKey, request: &RequestMark, now: Timestamp) -> Result<(), DbError> {
     connection
         .prepare_cached(
             "INSERT INTO build_requests (client, request_id, fingerprint, batch, build, at)

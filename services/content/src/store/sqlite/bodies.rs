@@ -192,22 +192,23 @@ impl BodyLog {
         segment == NO_SEGMENT || self.state().segments.contains_key(&segment)
     }
 
-    /// Removes every segment whose bodies were all written before `cutoff`, and returns how many. `all_older` says that
-    /// this is so for every body there is.
-    pub(super) fn forget(&self, cutoff: Timestamp, all_older: bool, now: Timestamp) -> io::Result<u64> {
+    /// Removes every segment whose bodies were all written before `cutoff`, and returns how many.
+    pub(super) fn forget(&self, cutoff: Timestamp, now: Timestamp) -> io::Result<u64> {
         let mut state = self.state();
-        let last = state.segments.last_key_value().map(|(number, _)| *number);
-        if let Some(last) = last.filter(|_| all_older)
-            && std::fs::metadata(self.path(last)).map_or(0, |data| data.len()) > HEADER_BYTES
+        // Nothing is appended to a segment of this age.
+        let is_old = |opened_at: Timestamp| opened_at.plus(SEGMENT_AGE) <= cutoff;
+        if let Some((last, _)) = state.segments.last_key_value().filter(|(_, opened_at)| is_old(**opened_at))
+            && std::fs::metadata(self.path(*last)).map_or(0, |data| data.len()) > HEADER_BYTES
         {
             // The empty successor keeps the number, so that none is used twice.
             self.begin_segment(&mut state, now)?;
         }
         let mut removed = 0;
-        while let Some((number, _)) = state.segments.first_key_value().map(|(number, at)| (*number, *at)) {
-            // Bodies of a segment are older than the opening of the next one.
-            let Some(closed_at) = state.segments.values().nth(1).copied() else { break };
-            if !all_older && closed_at > cutoff {
+        while state.segments.len() > 1 {
+            let Some((number, opened_at)) = state.segments.first_key_value().map(|(number, at)| (*number, *at)) else {
+                break;
+            };
+            if !is_old(opened_at) {
                 break;
             }
             match std::fs::remove_file(self.path(number)) {
@@ -226,7 +227,7 @@ fn mark(dirty: &mut Vec<Arc<File>>, file: &Arc<File>) {
     }
 }
 
-/// From the header; a segment whose header was torn has no bodies that anybody points to.
+/// From the header, or from the file system if a crash tore the header.
 fn opened_at(path: &Path) -> io::Result<Timestamp> {
     let mut header = [0; HEADER_BYTES as usize];
     let file = File::open(path)?;
@@ -236,6 +237,9 @@ fn opened_at(path: &Path) -> io::Result<Timestamp> {
             micros.copy_from_slice(&header[8..]);
             Ok(Timestamp::from_micros(i64::from_be_bytes(micros)))
         }
-        _ => Ok(Timestamp::EPOCH),
+        _ => {
+            let since = file.metadata()?.modified()?.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+            Ok(Timestamp::EPOCH.plus(since))
+        }
     }
 }

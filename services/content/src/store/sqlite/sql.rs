@@ -133,7 +133,6 @@ statements! {
         ORDER BY received_at DESC, delivery DESC";
     DELIVERY_OLDEST = "SELECT delivery_no, stored_at FROM deliveries WHERE delivery_no > 0
         ORDER BY delivery_no LIMIT ?1";
-    DELIVERY_STORED_AT = "SELECT stored_at FROM deliveries WHERE delivery_no = ?1";
     DELIVERY_FORGET = "DELETE FROM deliveries WHERE delivery_no <= ?1";
     DELIVERY_BODIES_OF_SOURCE = "SELECT delivery_no, body_segment, body_offset, body_bytes, outcomes FROM deliveries
         WHERE client = ?1 AND source = ?2 AND verdict = ?3 AND +delivery_no <= ?4 AND body_segment IS NOT NULL";

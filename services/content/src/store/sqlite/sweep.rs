@@ -99,20 +99,8 @@ pub(super) fn forget(
     ];
     swept.more |= bits.contains(&BIT);
     sql::INVALIDATIONS_FORGET.on(connection)?.execute([now.minus(limits.requests).as_micros()])?;
-    let cutoff = now.minus(limits.bodies);
-    let newest = last(connection, sql::DELIVERY_LAST)?;
-    let all_older = match stored_at(connection, newest)? {
-        Some(newest_stored_at) => newest_stored_at < cutoff,
-        None => false,
-    };
-    swept.body_segments = bodies.forget(cutoff, all_older, now).map_err(body_error)?;
+    swept.body_segments = bodies.forget(now.minus(limits.bodies), now).map_err(body_error)?;
     Ok(swept)
-}
-
-fn stored_at(connection: &Connection, delivery_no: i64) -> Result<Option<Timestamp>, DbError> {
-    let mut statement = sql::DELIVERY_STORED_AT.on(connection)?;
-    let mut found = statement.query([delivery_no])?;
-    Ok(found.next()?.map(|row| rows::micros(row, 0)).transpose()?)
 }
 
 /// The number of the last row that is older than `cutoff`, and how many are. Rows come as (number, time), oldest first.

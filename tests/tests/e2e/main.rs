@@ -1,0 +1,12 @@
+//! From a webhook to a fresh site, over both ways in which the services reach each other.
+
+mod builds;
+mod burst;
+mod catalogue;
+mod feed;
+mod flow;
+mod once;
+mod privacy;
+mod restart;
+mod script;
+mod spool;
