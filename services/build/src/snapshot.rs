@@ -9,6 +9,7 @@ use std::time::Duration;
 use freshet_domain::{ClientId, EntryStatus, Kind, SourceId, Timestamp};
 use freshet_kit::rpc::Channel;
 use freshet_kit::{Error, ErrorKind};
+use freshet_proto::common::v1::EntryContent;
 use freshet_proto::content::v1::content_service_client::ContentServiceClient;
 use freshet_proto::content::v1::{Entry, ExportSnapshotRequest};
 use freshet_proto::convert::timestamp_from_proto;
@@ -163,9 +164,11 @@ impl Writer {
     }
 }
 
-/// `None` for an entry without key or content: the provider named it and nothing is known of it yet.
+/// An entry without content was named by its provider and not sent (a file in git): its line has a key and `null` fields.
 fn line(entry: &Entry) -> Option<SnapshotEntry> {
-    let (key, content) = (entry.key.as_ref()?, entry.content.as_ref()?);
+    let key = entry.key.as_ref()?;
+    let nothing = EntryContent::default();
+    let content = entry.content.as_ref().unwrap_or(&nothing);
     let kind = u8::try_from(entry.kind).ok().and_then(Kind::from_code)?;
     let time = |at: &Option<prost_types::Timestamp>| at.as_ref().map(|at| timestamp_from_proto(at).to_string());
     Some(SnapshotEntry {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use freshet_domain::Timestamp;
 use freshet_kit::ManualClock;
-use freshet_proto::build::v1::{Batch, Build, BuildState};
+use freshet_proto::build::v1::{Batch, Build, BuildState, ListDeliveryBatchesRequest};
 use freshet_proto::convert::timestamp_from_proto;
 use freshet_suite::compose::RpcPath;
 use freshet_tests::catalogues::client;
@@ -88,6 +88,10 @@ async fn p5_a_batch_starts_after_max_wait_whatever_keeps_coming(path: RpcPath) {
     let decisions = &receipt.changes[0].sites[0].decisions;
     assert!(decisions.iter().any(|decision| decision.starts_with("FIRED_MAX_WAIT")), "{decisions:?}");
     // The clock stands still at that moment, so what is recorded is exact.
-    assert_eq!(decided(&build.decisions, "STARTED"), Some(due), "{:?}", build.decisions);
+    let request = ListDeliveryBatchesRequest { client_id: "tidewater".into(), delivery_id: first };
+    let taken = suite.clients.build().list_delivery_batches(request).await.expect("told").into_inner().batches;
+    let batch = taken[0].batch.as_ref().expect("a batch");
+    assert_eq!(decided(&batch.decisions, "FIRED_MAX_WAIT"), Some(due), "{batch:?}");
+    assert_eq!(decided(&batch.decisions, "STARTED"), Some(due), "{batch:?}");
     assert_eq!(build.create_time.as_ref().map(timestamp_from_proto), Some(due));
 }

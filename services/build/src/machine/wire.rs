@@ -1,45 +1,47 @@
 //! How domain types are written in the stored state: ids as text, times as microseconds, enumerations as their words.
 
-macro_rules! as_text {
-    ($module:ident, $type:ty) => {
-        pub(super) mod $module {
-            use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+pub(super) mod batch_id {
+    use freshet_domain::BatchId;
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
 
-            pub(in crate::machine) fn serialize<S: Serializer>(value: &$type, out: S) -> Result<S::Ok, S::Error> {
-                out.collect_str(value)
-            }
+    pub(in crate::machine) fn serialize<S: Serializer>(id: &BatchId, out: S) -> Result<S::Ok, S::Error> {
+        out.collect_str(id)
+    }
 
-            pub(in crate::machine) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<$type, D::Error> {
-                let text = String::deserialize(from)?;
-                text.parse().map_err(D::Error::custom)
-            }
-
-            pub(in crate::machine) mod option {
-                use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
-
-                pub(in crate::machine) fn serialize<S: Serializer>(
-                    value: &Option<$type>,
-                    out: S,
-                ) -> Result<S::Ok, S::Error> {
-                    match value {
-                        Some(value) => out.collect_str(value),
-                        None => out.serialize_none(),
-                    }
-                }
-
-                pub(in crate::machine) fn deserialize<'de, D: Deserializer<'de>>(
-                    from: D,
-                ) -> Result<Option<$type>, D::Error> {
-                    let text = Option::<String>::deserialize(from)?;
-                    text.map(|text| text.parse().map_err(D::Error::custom)).transpose()
-                }
-            }
-        }
-    };
+    pub(in crate::machine) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<BatchId, D::Error> {
+        String::deserialize(from)?.parse().map_err(D::Error::custom)
+    }
 }
 
-as_text!(batch_id, freshet_domain::BatchId);
-as_text!(build_id, freshet_domain::BuildId);
+pub(super) mod build_id {
+    use freshet_domain::BuildId;
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+
+    pub(in crate::machine) fn serialize<S: Serializer>(id: &BuildId, out: S) -> Result<S::Ok, S::Error> {
+        out.collect_str(id)
+    }
+
+    pub(in crate::machine) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<BuildId, D::Error> {
+        String::deserialize(from)?.parse().map_err(D::Error::custom)
+    }
+
+    pub(in crate::machine) mod option {
+        use freshet_domain::BuildId;
+        use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+
+        pub(in crate::machine) fn serialize<S: Serializer>(id: &Option<BuildId>, out: S) -> Result<S::Ok, S::Error> {
+            match id {
+                Some(id) => out.collect_str(id),
+                None => out.serialize_none(),
+            }
+        }
+
+        pub(in crate::machine) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<BuildId>, D::Error> {
+            let text = Option::<String>::deserialize(from)?;
+            text.map(|text| text.parse().map_err(D::Error::custom)).transpose()
+        }
+    }
+}
 
 pub(super) mod time {
     use freshet_domain::Timestamp;

@@ -95,8 +95,6 @@ pub(super) struct Picture {
 /// One entry, ready for the templates. Every text in it is plain.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Item {
-    #[serde(skip)]
-    pub(super) section: Section,
     pub(super) title: String,
     /// First letter of the title, shown where there is no picture.
     pub(super) initial: String,
@@ -226,7 +224,6 @@ fn make(section: Section, entry: &SnapshotEntry, fields: &Map<String, Value>, cu
     let title = if section == Section::Files { file_path(entry, fields) } else { one_line(&entry.title) };
     let wanted = [&entry.slug, &title, &entry.id].into_iter().find(|text| !text.is_empty());
     Item {
-        section,
         initial: String::new(),
         href: String::new(),
         folder: String::new(),

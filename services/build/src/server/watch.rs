@@ -69,8 +69,10 @@ impl BuildServer {
         out: &mpsc::Sender<Result<pb::WatchBuildsResponse, Status>>,
     ) -> Result<(), Error> {
         self.send_present(filter, out).await?;
+        let mut silent_since = tokio::time::Instant::now();
         loop {
-            let message = match tokio::time::timeout(HEARTBEAT, changes.recv()).await {
+            // Changes of other sites are silence on this stream.
+            let message = match tokio::time::timeout_at(silent_since + HEARTBEAT, changes.recv()).await {
                 Err(_) => pb::WatchBuildsResponse { build: None },
                 Ok(Ok((key, build))) if filter.takes(&key) => {
                     pb::WatchBuildsResponse { build: Some(self.build_message(&filter.client, build).await?) }
@@ -86,6 +88,7 @@ impl BuildServer {
             if out.send(Ok(message)).await.is_err() {
                 return Ok(());
             }
+            silent_since = tokio::time::Instant::now();
         }
     }
 

@@ -21,7 +21,7 @@ use super::send::{Sender, Which, wait_for};
 use super::show::print_receipts;
 use crate::catalogue::CatalogueReader;
 use crate::compose::{RpcPath, StartOptions, Suite};
-use crate::data::DataFolder;
+use crate::data::{DataFolder, Running};
 use crate::settings::{DEFAULTS, Settings};
 
 const CATALOGUE: &str = include_str!("../demo.toml");
@@ -48,8 +48,10 @@ pub(crate) async fn run(target: &Target, args: DemoArgs) -> anyhow::Result<ExitC
 
     let root_key = data.root_key()?;
     let registry = Arc::new(Registry::new());
-    let file = std::path::Path::new("demo.toml");
-    let reader = CatalogueReader::new(file, data.path(), Default::default(), registry.clone(), &root_key);
+    // Written out, so that `freshet send` and the other commands work with a demo that stays.
+    let file = data.path().join("demo.toml");
+    std::fs::write(&file, CATALOGUE).context("cannot write the demo's catalogue")?;
+    let reader = CatalogueReader::new(&file, data.path(), Default::default(), registry.clone(), &root_key);
     let catalogue = reader.read(CATALOGUE).map_err(|problems| anyhow::anyhow!("{problems}"))?;
     let catalogue = CatalogueHandle::new(catalogue);
     let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
@@ -67,6 +69,12 @@ pub(crate) async fn run(target: &Target, args: DemoArgs) -> anyhow::Result<ExitC
     .await?;
     suite.ready().await?;
     let http = format!("http://{}", suite.http);
+    data.announce(&Running {
+        http: http.clone(),
+        grpc: format!("http://{}", suite.grpc),
+        pid: std::process::id(),
+        catalogue: std::path::absolute(&file)?,
+    })?;
     note(format!("Freshet runs at {http}, gRPC at http://{}", suite.grpc));
 
     let channel = freshet_kit::rpc::connect(&format!("http://{}", suite.grpc), &root_key)?;
@@ -86,7 +94,7 @@ pub(crate) async fn run(target: &Target, args: DemoArgs) -> anyhow::Result<ExitC
         line("");
         line(format!("Every change is live. The site: {site}"));
         if args.stay {
-            line("Ctrl-C ends it.");
+            line(format!("Other commands reach it with `--data {}`. Ctrl-C ends it.", folder.display()));
             wait_for_stop().await?;
         } else {
             line("(`freshet demo --stay` keeps it running, so that you can look at it.)");
