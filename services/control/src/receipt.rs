@@ -122,7 +122,13 @@ fn at_site(
         }
     }
     stages.retain(|stage| stage.at.is_some());
-    let decisions = batch.decisions.iter().chain(latest.into_iter().flat_map(|latest| &latest.decisions));
+    // Batch and build both record what concerns both.
+    let mut decisions: Vec<&build::Decision> = batch.decisions.iter().collect();
+    for decision in latest.into_iter().flat_map(|latest| &latest.decisions) {
+        if !decisions.contains(&decision) {
+            decisions.push(decision);
+        }
+    }
     SiteReceipt {
         site_id: site.site_id.clone(),
         progress: i32::from(progress),
@@ -131,7 +137,7 @@ fn at_site(
         build_id: latest.map(|latest| latest.build_id.clone()).unwrap_or_default(),
         due_at: if progress == Progress::Waiting { batch.due_at } else { None },
         stages,
-        decisions: decisions.map(|decision| format!("{}: {}", decision.code, decision.reason)).collect(),
+        decisions: decisions.into_iter().map(|decision| format!("{}: {}", decision.code, decision.reason)).collect(),
     }
 }
 

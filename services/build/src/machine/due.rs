@@ -77,39 +77,48 @@ pub fn due_at_latest(pending: &Pending, policy: &BuildPolicy) -> Option<Timestam
     }
 }
 
-/// When the site must get its next tick.
+/// When the site must get its next tick. Both can be set: one batch may wait for room while another waits for its time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wake {
-    /// At this time; `None`: only another input changes anything.
+    /// At this time.
     pub at: Option<Timestamp>,
-    /// Not at that time but when a place becomes free; `at` then says who is first.
-    pub for_room: bool,
+    /// When a place becomes free; the time says who has waited longest.
+    pub room_since: Option<Timestamp>,
 }
 
 impl Wake {
     /// What the state needs. `None` as policy: the site is not in the catalogue.
     pub(super) fn of(state: &SiteState, policy: Option<&BuildPolicy>) -> Self {
-        let Some(policy) = policy else { return Self::default() };
-        if state.paused.is_some() {
-            return Self::default();
-        }
+        let Some(policy) = policy.filter(|_| state.paused.is_none()) else { return Self::default() };
+        let mut wake = Self::default();
         let pending = state.pending.as_ref().and_then(|pending| Some((due(pending, policy)?.at, pending.held)));
         match state.active.as_ref().map(|active| (&active.phase, active.held)) {
-            None => match pending {
-                None => Self::default(),
-                Some((at, held)) => Self { at: Some(at), for_room: held == Some(Hold::Limit) },
-            },
+            None => {
+                if let Some((at, held)) = pending {
+                    wake.add(at, held == Some(Hold::Limit));
+                }
+            }
             Some((Phase::Queued { not_before }, held)) => {
-                let at = pending.map_or(*not_before, |(at, _)| at.min(*not_before));
-                let pending_held = pending.is_some_and(|(_, held)| held == Some(Hold::Limit));
-                Self { at: Some(at), for_room: held == Some(Hold::Limit) || pending_held }
+                wake.add(*not_before, held == Some(Hold::Limit));
+                if let Some((at, held)) = pending {
+                    wake.add(at, held == Some(Hold::Limit));
+                }
             }
             // The end of the build is the next thing that can matter, once the hold is on record.
-            Some((Phase::Starting | Phase::Running | Phase::Cancelling { .. }, _)) => match pending {
-                Some((at, held)) if held != Some(Hold::Running) => Self { at: Some(at), for_room: false },
-                _ => Self::default(),
-            },
+            Some((Phase::Starting | Phase::Running | Phase::Cancelling { .. }, _)) => {
+                if let Some((at, held)) = pending
+                    && held != Some(Hold::Running)
+                {
+                    wake.add(at, false);
+                }
+            }
         }
+        wake
+    }
+
+    fn add(&mut self, at: Timestamp, for_room: bool) {
+        let earliest = if for_room { &mut self.room_since } else { &mut self.at };
+        *earliest = Some(earliest.map_or(at, |present| present.min(at)));
     }
 }
 

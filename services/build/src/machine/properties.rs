@@ -198,8 +198,8 @@ impl World {
             let due: Vec<usize> = (0..SITES)
                 .filter(|site| {
                     let wake = self.sites[*site].wake;
-                    let has_room = !wake.for_room || self.room(*site) == Room::Free;
-                    wake.at.is_some_and(|at| at <= now) && has_room
+                    let has_room = wake.room_since.is_some() && self.room(*site) == Room::Free;
+                    wake.at.is_some_and(|at| at <= now) || has_room
                 })
                 .collect();
             if due.is_empty() {
@@ -226,7 +226,7 @@ impl World {
         let end = self.now.plus(Duration::from_millis(millis));
         loop {
             self.settle();
-            let next = self.sites.iter().filter(|site| !site.wake.for_room).filter_map(|site| site.wake.at).min();
+            let next = self.sites.iter().filter_map(|site| site.wake.at).min();
             match next {
                 Some(at) if at <= end => self.now = at.max(self.now),
                 _ => break,

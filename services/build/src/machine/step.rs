@@ -193,11 +193,18 @@ impl Stepper<'_> {
                     self.supersede_or_wait(policy);
                 }
             }
-            Phase::Queued { not_before } => match (ready, room) {
-                (Some(_), Room::Free) => self.replace_queued(policy, room),
-                (Some(_), Room::Full(why)) => self.hold_pending(Hold::Limit, why),
-                (None, room) if not_before <= now => self.start_queued(room),
-                (None, _) => {}
+            Phase::Queued { not_before } => match room {
+                Room::Free if ready.is_some() => self.replace_queued(policy, room),
+                Room::Free if not_before <= now => self.start_queued(),
+                Room::Free => {}
+                Room::Full(why) => {
+                    if ready.is_some() {
+                        self.hold_pending(Hold::Limit, why);
+                    }
+                    if not_before <= now {
+                        self.hold_queued(Hold::Limit, why);
+                    }
+                }
             },
         }
     }
@@ -252,11 +259,7 @@ impl Stepper<'_> {
         self.launch(active);
     }
 
-    fn start_queued(&mut self, room: &Room) {
-        if let Room::Full(why) = room {
-            self.hold_queued(Hold::Limit, why);
-            return;
-        }
+    fn start_queued(&mut self) {
         let Some(mut active) = self.state.active.take() else { return };
         active.phase = Phase::Starting;
         active.held = None;

@@ -237,7 +237,7 @@ fn a_full_house_is_said_once() {
         assert_eq!(site.input(Input::Tick { room: Room::Full("2 of 2 run".into()) }), []);
     }
     assert_eq!(site.codes(), ["CHANGE_ADDED", "HELD_LIMIT"]);
-    assert!(site.wake.for_room);
+    assert!(site.wake.room_since.is_some() && site.wake.at.is_none());
     assert!(site.tick().is_some());
 }
 

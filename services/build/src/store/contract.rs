@@ -134,7 +134,7 @@ pub async fn a_new_site_is_idle(store: &dyn BuildStore) {
 pub async fn a_commit_is_read_back(store: &dyn BuildStore) {
     let (site, batch) = (key("acme", "shop"), BatchId::generate());
     let delivery = DeliveryId::generate();
-    let wake = Wake { at: Some(at(15)), for_room: false };
+    let wake = Wake { at: Some(at(15)), room_since: Some(at(14)) };
     let decision =
         Decision { at: at(10), batch, build: None, code: "CHANGE_ADDED", reason: "blog/article/1 changed".into() };
     let effects =
@@ -205,10 +205,14 @@ pub async fn limits_hold_in_the_commit(store: &dyn BuildStore) {
 
 /// The scheduler's questions.
 pub async fn due_sites_come_in_order(store: &dyn BuildStore) {
-    for (site, secs, for_room) in
-        [("a", 30, false), ("b", 10, false), ("c", 20, true), ("d", 5, true), ("e", 50, false)]
-    {
-        let wake = Wake { at: Some(at(secs)), for_room };
+    for (site, due, room) in [
+        ("a", Some(30), None),
+        ("b", Some(10), None),
+        ("c", None, Some(20)),
+        ("d", Some(40), Some(5)),
+        ("e", Some(50), None),
+    ] {
+        let wake = Wake { at: due.map(at), room_since: room.map(at) };
         put(store, &key("acme", site), Commit { wake, ..commit(0) }).await;
     }
     assert_eq!(store.due(at(30), 10).await.expect("read"), [key("acme", "b"), key("acme", "a")]);

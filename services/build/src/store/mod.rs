@@ -29,13 +29,13 @@ pub trait BuildStore: Send + Sync {
     /// not occupy a place before and does now, and a limit of [`Commit::limits`] is reached, [`Committed::NoRoom`].
     async fn commit(&self, site: &SiteKey, commit: Commit) -> Result<Committed, Error>;
 
-    /// Sites whose wake time has come and that do not wait for room, the earliest first.
+    /// Sites whose wake time has come, the earliest first.
     async fn due(&self, now: Timestamp, max: usize) -> Result<Vec<SiteKey>, Error>;
 
     /// Sites that wait for room, the one that has waited longest first.
     async fn waiting_for_room(&self, max: usize) -> Result<Vec<SiteKey>, Error>;
 
-    /// The earliest wake time of a site that does not wait for room.
+    /// The earliest wake time.
     async fn next_wake(&self) -> Result<Option<Timestamp>, Error>;
 
     /// Sites with a pending or active batch, by name, after `after`.

@@ -7,7 +7,8 @@ use std::time::Duration;
 use freshet_kit::{Error, ErrorKind};
 use rusqlite::Connection;
 
-use crate::group::{self, BeforeCommit, Deliver, Job};
+use crate::durable::{Hooks, Sync};
+use crate::group::{self, Deliver, Job};
 use crate::{DbError, Migrations, OpenError, open};
 
 /// How a database is opened.
@@ -38,7 +39,7 @@ struct Shared {
     jobs: Option<mpsc::SyncSender<Job>>,
     readers: Mutex<Vec<Connection>>,
     reading: Arc<tokio::sync::Semaphore>,
-    before_commit: BeforeCommit,
+    before_answer: Hooks,
     threads: Vec<std::thread::JoinHandle<()>>,
     /// Ends the checkpoint thread when dropped.
     alive: Option<mpsc::Sender<()>>,
@@ -48,20 +49,24 @@ impl Db {
     /// Opens or creates the file and brings the tables of every component up to date.
     pub fn open(path: &Path, migrations: &[Migrations], options: DbOptions) -> Result<Self, OpenError> {
         let connection = open::writer(path, migrations)?;
-        let before_commit = BeforeCommit::default();
+        let before_answer = Hooks::default();
         let (jobs, queue) = mpsc::sync_channel(options.queue_max);
         let (alive, ended) = mpsc::channel::<()>();
-        let hooks = before_commit.clone();
         let spawn = |name: &str, body: Box<dyn FnOnce() + Send>| {
             std::thread::Builder::new().name(name.to_owned()).spawn(body).map_err(|error| OpenError::Other {
                 path: path.display().to_string(),
                 source: rusqlite::Error::ToSqlConversionFailure(Box::new(error)),
             })
         };
+        let (sync, syncer) = Sync::start(path, before_answer.clone()).map_err(|error| OpenError::Other {
+            path: path.display().to_string(),
+            source: rusqlite::Error::ToSqlConversionFailure(Box::new(error)),
+        })?;
         let writer = spawn(
             "sqlite-writer",
             Box::new(move || {
-                group::run(&connection, &queue, &hooks);
+                group::run(&connection, &queue, &sync);
+                drop(sync);
                 // Leaves one file behind, without a log to recover.
                 let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
             }),
@@ -75,20 +80,22 @@ impl Db {
                 jobs: Some(jobs),
                 readers: Mutex::default(),
                 reading: Arc::new(tokio::sync::Semaphore::new(options.readers_max)),
-                before_commit,
-                threads: vec![writer, checkpointer],
+                before_answer,
+                threads: vec![syncer, writer, checkpointer],
                 alive: Some(alive),
             }),
         })
     }
 
-    /// Has `hook` run before each commit, on the writer thread; an error rolls the group back. For what must be
-    /// durable before the rows that point to it.
-    pub fn before_commit(&self, hook: impl Fn() -> std::io::Result<()> + Send + 'static) {
-        self.shared.before_commit.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(hook));
+    /// Has `hook` run before committed writes are answered: for what must be durable together with the rows that point
+    /// to it. It runs on the sync thread, while the writer may be in the next group; if it fails, nothing more is
+    /// written until a restart.
+    pub fn before_answer(&self, hook: impl Fn() -> std::io::Result<()> + Send + 'static) {
+        self.shared.before_answer.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(hook));
     }
 
-    /// Runs a job on the writer thread, together with whatever else waits, and returns after the commit.
+    /// Runs a job on the writer thread, together with whatever else waits, and returns once the commit is
+    /// durable.
     ///
     /// The job is atomic: if it returns an error or panics, none of its rows stay. It must be quick and must not wait
     /// for anything, because every other writer waits for it.
@@ -98,7 +105,14 @@ impl Db {
         F: FnOnce(&Connection) -> Result<T, DbError> + Send + 'static,
     {
         let (answer, answered) = tokio::sync::oneshot::channel();
-        let job = Job::Write(Box::new(move |connection: &Connection| {
+        let job = Job::Write(Box::new(move |connection: Result<&Connection, Arc<DbError>>| {
+            let connection = match connection {
+                Ok(connection) => connection,
+                Err(error) => {
+                    let _ = answer.send(Err(group::commit_error(&error)));
+                    return (false, group::nobody());
+                }
+            };
             let result = job(connection);
             let keep = result.is_ok();
             let deliver: Deliver = Box::new(move |committed| {

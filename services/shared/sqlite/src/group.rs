@@ -1,24 +1,28 @@
-//! The writer thread: takes every job that waits, runs them in one transaction, commits once.
+//! The writer thread: takes every job that waits, runs them in one transaction, commits once, and hands the answers to
+//! the sync thread ([`crate::durable`]), so that the next group runs while the disk works on this one.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, mpsc};
 
 use freshet_kit::Error;
 use rusqlite::Connection;
 
 use crate::DbError;
+use crate::durable::Sync;
 
 /// Most jobs in one transaction: bounds how long the first one waits for the last.
 const GROUP_MAX: usize = 512;
 
-/// Told after the commit whether it held.
+/// Told whether the commit held, once it is durable.
 pub(crate) type Deliver = Box<dyn FnOnce(Result<(), Arc<DbError>>) + Send>;
 
-/// Runs against the open transaction and says whether its rows may stay.
-pub(crate) type WriteJob = Box<dyn FnOnce(&Connection) -> (bool, Deliver) + Send>;
+/// Runs against the open transaction and says whether its rows may stay; or is told why it cannot run.
+pub(crate) type WriteJob = Box<dyn FnOnce(Result<&Connection, Arc<DbError>>) -> (bool, Deliver) + Send>;
 
-/// Runs before each commit; an error rolls the group back.
-pub(crate) type BeforeCommit = Arc<Mutex<Vec<Box<dyn Fn() -> std::io::Result<()> + Send>>>>;
+/// Nobody waits.
+pub(crate) fn nobody() -> Deliver {
+    Box::new(|_| {})
+}
 
 pub(crate) enum Job {
     Write(WriteJob),
@@ -27,7 +31,7 @@ pub(crate) enum Job {
 }
 
 /// Runs until every sender is gone.
-pub(crate) fn run(connection: &Connection, jobs: &mpsc::Receiver<Job>, before_commit: &BeforeCommit) {
+pub(crate) fn run(connection: &Connection, jobs: &mpsc::Receiver<Job>, sync: &Sync) {
     while let Ok(first) = jobs.recv() {
         let mut group = Vec::with_capacity(16);
         let mut restart_log = false;
@@ -40,7 +44,7 @@ pub(crate) fn run(connection: &Connection, jobs: &mpsc::Receiver<Job>, before_co
             next = if group.len() < GROUP_MAX { jobs.try_recv().ok() } else { None };
         }
         if !group.is_empty() {
-            commit_group(connection, group, before_commit);
+            commit_group(connection, group, sync);
         }
         if restart_log {
             // Busy only means that a reader is still in the old part; the next attempt will do.
@@ -49,40 +53,39 @@ pub(crate) fn run(connection: &Connection, jobs: &mpsc::Receiver<Job>, before_co
     }
 }
 
-fn commit_group(connection: &Connection, group: Vec<WriteJob>, before_commit: &BeforeCommit) {
+fn commit_group(connection: &Connection, group: Vec<WriteJob>, sync: &Sync) {
     let mut delivers = Vec::with_capacity(group.len());
+    let mut waiting = group.into_iter();
     let result = (|| {
+        // After a failed sync nobody knows what the disk has: writing on would acknowledge what may be lost.
+        sync.check()?;
         execute(connection, "BEGIN IMMEDIATE")?;
-        for job in group {
+        for job in waiting.by_ref() {
             delivers.push(run_one(connection, job)?);
-        }
-        for hook in before_commit.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            hook().map_err(|error| {
-                let full = error.kind() == std::io::ErrorKind::StorageFull;
-                let code = if full { rusqlite::ffi::SQLITE_FULL } else { rusqlite::ffi::SQLITE_IOERR };
-                rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), Some(error.to_string()))
-            })?;
         }
         execute(connection, "COMMIT")
     })();
-    let result = result.map_err(|error| Arc::new(DbError::Sqlite(error)));
-    if result.is_err() && !connection.is_autocommit() {
-        let _ = execute(connection, "ROLLBACK");
+    match result {
+        Ok(()) => sync.answer_when_durable(delivers),
+        Err(error) => {
+            if !connection.is_autocommit() {
+                let _ = execute(connection, "ROLLBACK");
+            }
+            let error = Arc::new(DbError::Sqlite(error));
+            delivers.into_iter().for_each(|deliver| deliver(Err(error.clone())));
+            waiting.for_each(|job| drop(job(Err(error.clone()))));
+        }
     }
-    for deliver in delivers {
-        deliver(result.clone());
-    }
-    // Jobs that were not reached are dropped with the group; their callers are told by the closed channel.
 }
 
 /// Runs one job inside a savepoint. An error here means that the whole transaction is lost: SQLite ends it by itself
 /// when the disk is full or fails.
 fn run_one(connection: &Connection, job: WriteJob) -> rusqlite::Result<Deliver> {
     execute(connection, "SAVEPOINT job")?;
-    let (keep, deliver) = match std::panic::catch_unwind(AssertUnwindSafe(|| job(connection))) {
+    let (keep, deliver) = match std::panic::catch_unwind(AssertUnwindSafe(|| job(Ok(connection)))) {
         Ok(done) => done,
         // The caller is told by its closed channel.
-        Err(_) => (false, Box::new(|_: Result<(), Arc<DbError>>| {}) as Deliver),
+        Err(_) => (false, nobody()),
     };
     if !keep {
         if connection.is_autocommit() {

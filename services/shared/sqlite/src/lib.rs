@@ -2,15 +2,16 @@
 //! readers beside it.
 //!
 //! A durable commit costs an `fdatasync` whatever it contains, so the writer runs every job that waits inside one
-//! transaction and commits once ([`Db::write`]). Each job is atomic by itself (a savepoint); a caller gets its answer
-//! only after the commit.
+//! transaction and commits once ([`Db::write`]); a second thread syncs while the writer runs the next group. Each job is
+//! atomic by itself (a savepoint); a caller gets its answer only when its commit is durable.
 //!
 //! **Invariants**
 //! - Nothing but the writer thread writes.
-//! - `synchronous=FULL`: an answered write survives a power cut.
+//! - An answered write survives a power cut: it was synced after its commit (see `durable`).
 //! - A job that fails or panics takes nothing with it but its own rows.
 
 mod db;
+mod durable;
 mod error;
 mod group;
 mod open;

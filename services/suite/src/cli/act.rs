@@ -85,10 +85,13 @@ fn show_batch(target: &Target, batch: &pb::Batch) -> anyhow::Result<ExitCode> {
     line(format!("{}  {}", batch.batch_id, word(batch.state().as_str_name(), "BATCH_STATE_")));
     line(format!("changes   {}", batch.changes));
     line(format!("first     {}", time(batch.first_change_at.as_ref())));
-    line(format!(
-        "starts    {}",
-        batch.due_at.as_ref().map_or("now".to_owned(), |at| format!("at the latest {}", time(Some(at))))
-    ));
+    if batch.state() == pb::BatchState::Pending {
+        let starts = batch
+            .due_at
+            .as_ref()
+            .map_or("not while it is held".to_owned(), |at| format!("at the latest {}", time(Some(at))));
+        line(format!("starts    {starts}"));
+    }
     for decision in &batch.decisions {
         line(format!("  {}  {}  {}", time(decision.at.as_ref()), decision.code, decision.reason));
     }

@@ -136,8 +136,13 @@ pub(crate) async fn run(target: &Target, args: SendArgs) -> anyhow::Result<ExitC
         return Ok(ExitCode::SUCCESS);
     }
     let source = find_source(&catalogue, target, &args)?;
-    let sender =
-        Sender { registry: registry.clone(), catalogue: Arc::new(catalogue), http: running.http, root_key, poster: Poster::new() };
+    let sender = Sender {
+        registry: registry.clone(),
+        catalogue: Arc::new(catalogue),
+        http: running.http,
+        root_key,
+        poster: Poster::new(),
+    };
 
     let now = Timestamp::now();
     let which = Which {

@@ -45,22 +45,18 @@ fn site(row: &Row<'_>) -> Result<SiteKey, DbError> {
 pub(super) fn load(connection: &Connection, key: &SiteKey) -> Result<Stored, DbError> {
     let stored = first(
         connection,
-        "SELECT version, state, due_at, for_room FROM build_sites WHERE client = ?1 AND site = ?2",
+        "SELECT version, state, due_at, room_since FROM build_sites WHERE client = ?1 AND site = ?2",
         (key.client.as_str(), key.site.as_str()),
         |row| {
             let text: String = row.get("state")?;
             let state: SiteState = serde_json::from_str(&text).map_err(|_| rows::damaged("a site's state"))?;
             let version = row.get::<_, i64>("version")?.cast_unsigned();
-            let wake = Wake { at: rows::time_option(row, "due_at")?, for_room: row.get("for_room")? };
+            let wake =
+                Wake { at: rows::time_option(row, "due_at")?, room_since: rows::time_option(row, "room_since")? };
             Ok(Stored { key: key.clone(), state, version, wake })
         },
     )?;
-    let idle = || Stored {
-        key: key.clone(),
-        state: SiteState::default(),
-        version: 0,
-        wake: Wake { at: None, for_room: false },
-    };
+    let idle = || Stored { key: key.clone(), state: SiteState::default(), version: 0, wake: Wake::default() };
     Ok(stored.unwrap_or_else(idle))
 }
 
@@ -92,18 +88,18 @@ fn limit(max: usize) -> i64 {
 
 pub(super) fn due(connection: &Connection, now: Timestamp, max: usize) -> Result<Vec<SiteKey>, DbError> {
     let sql = "SELECT client, site FROM build_sites
-               WHERE for_room = 0 AND due_at IS NOT NULL AND due_at <= ?1 ORDER BY due_at LIMIT ?2";
+               WHERE due_at <= ?1 ORDER BY due_at LIMIT ?2";
     all(connection, sql, (now.as_micros(), limit(max)), site)
 }
 
 pub(super) fn waiting_for_room(connection: &Connection, max: usize) -> Result<Vec<SiteKey>, DbError> {
     let sql = "SELECT client, site FROM build_sites
-               WHERE for_room = 1 AND due_at IS NOT NULL ORDER BY due_at LIMIT ?1";
+               WHERE room_since IS NOT NULL ORDER BY room_since LIMIT ?1";
     all(connection, sql, [limit(max)], site)
 }
 
 pub(super) fn next_wake(connection: &Connection) -> Result<Option<Timestamp>, DbError> {
-    let sql = "SELECT due_at FROM build_sites WHERE for_room = 0 AND due_at IS NOT NULL ORDER BY due_at LIMIT 1";
+    let sql = "SELECT due_at FROM build_sites WHERE due_at IS NOT NULL ORDER BY due_at LIMIT 1";
     first(connection, sql, [], |row| rows::time(row, "due_at"))
 }
 

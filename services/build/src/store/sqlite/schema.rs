@@ -8,18 +8,19 @@ pub const MIGRATIONS: Migrations = Migrations { component: "build", scripts: &[I
 const INITIAL: &str = "
 -- One row per site: the machine's state, and what the scheduler asks for.
 CREATE TABLE build_sites (
-    client   TEXT NOT NULL,
-    site     TEXT NOT NULL,
-    version  INTEGER NOT NULL,
-    state    TEXT NOT NULL,
-    running  INTEGER NOT NULL,
-    has_work INTEGER NOT NULL,
-    due_at   INTEGER,
-    for_room INTEGER NOT NULL,
+    client     TEXT NOT NULL,
+    site       TEXT NOT NULL,
+    version    INTEGER NOT NULL,
+    state      TEXT NOT NULL,
+    running    INTEGER NOT NULL,
+    has_work   INTEGER NOT NULL,
+    due_at     INTEGER,
+    room_since INTEGER,
     PRIMARY KEY (client, site)
 ) WITHOUT ROWID;
 -- Who is due, and who waits for room, the earliest first.
-CREATE INDEX build_sites_due ON build_sites (for_room, due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX build_sites_due ON build_sites (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX build_sites_room ON build_sites (room_since) WHERE room_since IS NOT NULL;
 -- How many run, of one client and of all.
 CREATE INDEX build_sites_running ON build_sites (client) WHERE running = 1;
 CREATE INDEX build_sites_work ON build_sites (client, site) WHERE has_work = 1;

@@ -78,11 +78,11 @@ fn write_site(connection: &Connection, key: &SiteKey, commit: &Commit) -> Result
     let state = serde_json::to_string(&commit.state).map_err(|_| rows::damaged("a state that cannot be written"))?;
     connection
         .prepare_cached(
-            "INSERT INTO build_sites (client, site, version, state, running, has_work, due_at, for_room)
+            "INSERT INTO build_sites (client, site, version, state, running, has_work, due_at, room_since)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
              ON CONFLICT (client, site) DO UPDATE SET version = excluded.version, state = excluded.state,
                  running = excluded.running, has_work = excluded.has_work, due_at = excluded.due_at,
-                 for_room = excluded.for_room",
+                 room_since = excluded.room_since",
         )?
         .execute(params![
             key.client.as_str(),
@@ -92,7 +92,7 @@ fn write_site(connection: &Connection, key: &SiteKey, commit: &Commit) -> Result
             commit.state.is_running(),
             commit.state.has_work(),
             commit.wake.at.map(Timestamp::as_micros),
-            commit.wake.for_room,
+            commit.wake.room_since.map(Timestamp::as_micros),
         ])?;
     Ok(())
 }

@@ -4,8 +4,8 @@
 //! bytes are whose is known to the database only, so a torn or orphaned tail is harmless. Nothing is appended to a
 //! segment of an earlier process.
 //!
-//! **Invariant:** bytes are durable before the commit of a row that points to them ([`BodyLog::sync`] runs before each
-//! commit).
+//! **Invariant:** bytes are durable before the delivery is acknowledged ([`BodyLog::sync`] runs before every answer). A
+//! crash in between can leave a row whose bytes are missing; nobody was told of it, and its digest tells.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -123,27 +123,19 @@ impl BodyLog {
         Ok(())
     }
 
-    /// Makes everything durable that was written since the last call. Quick when nothing was.
+    /// Makes everything durable that was written before this call. Quick when nothing was. Bodies can be appended
+    /// meanwhile: the lock is not held while the disk works.
     pub(super) fn sync(&self) -> io::Result<()> {
-        let mut state = self.state();
-        let result = self.sync_dirty(&mut state);
-        if result.is_err() {
-            // After a failed sync the kernel may have dropped the bytes and forgotten about it: never trust that file.
-            state.current = None;
-            state.dirty.clear();
-        }
-        result
-    }
-
-    fn sync_dirty(&self, state: &mut State) -> io::Result<()> {
-        for file in &state.dirty {
+        let (dirty, folder_dirty) = {
+            let mut state = self.state();
+            (std::mem::take(&mut state.dirty), std::mem::take(&mut state.folder_dirty))
+        };
+        for file in &dirty {
             file.sync_data()?;
         }
-        if state.folder_dirty {
+        if folder_dirty {
             File::open(&self.folder)?.sync_all()?;
-            state.folder_dirty = false;
         }
-        state.dirty.clear();
         Ok(())
     }
 

@@ -78,7 +78,7 @@ impl SqliteStore {
     fn with_bodies(db: Db, bodies: BodyLog) -> Self {
         let bodies = Arc::new(bodies);
         let log = bodies.clone();
-        db.before_commit(move || log.sync());
+        db.before_answer(move || log.sync());
         let (signal, marks_walk, secured) = Default::default();
         Self { db, bodies, signal, marks_walk, secured }
     }

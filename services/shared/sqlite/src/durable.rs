@@ -1,0 +1,103 @@
+//! The sync thread: makes committed groups durable, then answers their callers.
+//!
+//! SQLite itself syncs its log inside COMMIT when `synchronous=FULL`, and the writer would wait for the disk with every
+//! group. Here it runs with `synchronous=NORMAL`, which writes the log without syncing it, and this thread syncs: first
+//! what the rows point to (hooks), then the log. The writer runs the next group meanwhile. An answer is given only after
+//! the sync that followed its commit, so an answered write survives a power cut just as with FULL.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+
+use crate::DbError;
+use crate::group::Deliver;
+
+/// Makes durable what rows point to; runs before the log is synced.
+pub(crate) type Hooks = Arc<Mutex<Vec<Box<dyn Fn() -> io::Result<()> + Send>>>>;
+
+/// The writer's side.
+pub(crate) struct Sync {
+    groups: mpsc::Sender<Vec<Deliver>>,
+    broken: Arc<AtomicBool>,
+}
+
+impl Sync {
+    /// Starts the thread for the database at `path`. It ends when the returned value is dropped.
+    pub(crate) fn start(path: &Path, hooks: Hooks) -> io::Result<(Self, std::thread::JoinHandle<()>)> {
+        let mut log = path.as_os_str().to_owned();
+        log.push("-wal");
+        let (groups, committed) = mpsc::channel();
+        let broken = Arc::new(AtomicBool::new(false));
+        let thread = Thread { log: PathBuf::from(log), file: None, hooks, broken: broken.clone() };
+        let handle =
+            std::thread::Builder::new().name("sqlite-sync".to_owned()).spawn(move || thread.run(&committed))?;
+        Ok((Self { groups, broken }, handle))
+    }
+
+    /// Answers the callers of a committed group after the next sync.
+    pub(crate) fn answer_when_durable(&self, group: Vec<Deliver>) {
+        if let Err(mpsc::SendError(group)) = self.groups.send(group) {
+            let error = Arc::new(DbError::Sqlite(failure(&io::Error::other("the sync thread has ended"))));
+            group.into_iter().for_each(|deliver| deliver(Err(error.clone())));
+        }
+    }
+
+    /// Fails once a sync has failed. Only a restart, which reads what the disk really has, helps then.
+    pub(crate) fn check(&self) -> rusqlite::Result<()> {
+        if self.broken.load(Ordering::Acquire) {
+            Err(failure(&io::Error::other("an earlier sync failed; restart to see what is durable")))
+        } else {
+            Ok(())
+        }
+    }
+}
+
+struct Thread {
+    log: PathBuf,
+    file: Option<File>,
+    hooks: Hooks,
+    broken: Arc<AtomicBool>,
+}
+
+impl Thread {
+    fn run(mut self, committed: &mpsc::Receiver<Vec<Deliver>>) {
+        while let Ok(mut delivers) = committed.recv() {
+            // Groups that were committed meanwhile become durable by the same sync.
+            while let Ok(more) = committed.try_recv() {
+                delivers.extend(more);
+            }
+            let result = if self.broken.load(Ordering::Acquire) {
+                Err(io::Error::other("an earlier sync failed"))
+            } else {
+                self.sync()
+            };
+            let result = result.map_err(|error| {
+                if !self.broken.swap(true, Ordering::AcqRel) {
+                    tracing::error!(%error, log = %self.log.display(), "the database cannot be synced; nothing more is written");
+                }
+                Arc::new(DbError::Sqlite(failure(&error)))
+            });
+            delivers.into_iter().for_each(|deliver| deliver(result.clone()));
+        }
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        for hook in self.hooks.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            hook()?;
+        }
+        let file = match &mut self.file {
+            Some(file) => file,
+            // The log stays the same file as long as the writer's connection is open.
+            empty => empty.insert(File::open(&self.log)?),
+        };
+        file.sync_data()
+    }
+}
+
+fn failure(error: &io::Error) -> rusqlite::Error {
+    let full = error.kind() == io::ErrorKind::StorageFull;
+    let code = if full { rusqlite::ffi::SQLITE_FULL } else { rusqlite::ffi::SQLITE_IOERR };
+    rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), Some(error.to_string()))
+}
