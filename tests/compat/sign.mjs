@@ -4,7 +4,7 @@
 //   {"op": "sign", "scheme", "secret", "body": base64}             -> {"headers": {...}}
 //   {"op": "verify", "scheme", "secret", "body": base64, "headers"} -> {"valid": true or false, "why"}
 
-import { randomUUID } from "node:crypto";
+import { randomUUID, webcrypto } from "node:crypto";
 import { createInterface } from "node:readline";
 
 import { sign as octokitSign, verify as octokitVerify } from "@octokit/webhooks-methods";
@@ -13,6 +13,9 @@ import "@shopify/shopify-api/adapters/node";
 import { ApiVersion, shopifyApi } from "@shopify/shopify-api";
 import { createSHA256HMAC } from "@shopify/shopify-api/runtime";
 import { Webhook } from "standardwebhooks";
+
+// Node 18 has it, but not under this name.
+globalThis.crypto ??= webcrypto;
 
 const schemes = {
   sanity: {

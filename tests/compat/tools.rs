@@ -90,7 +90,8 @@ fn installed_or_skipped(folder: Result<PathBuf, String>) -> Option<PathBuf> {
                 std::env::var_os("FRESHET_REQUIRE_ALL").is_none_or(|value| value != "1"),
                 "cannot be skipped: {why}"
             );
-            println!("skipped: {why}");
+            // Past the capture of the test harness: a skipped test must not look like one that ran.
+            let _ = writeln!(std::io::stderr(), "skipped: {why}");
             None
         }
     }

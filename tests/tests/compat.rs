@@ -94,7 +94,7 @@ impl Draft {
     }
 
     /// As a form, which GitHub can be told to send: the signature covers the form.
-    fn as_form(mut self) -> Self {
+    fn into_form(mut self) -> Self {
         let mut form = "payload=".to_owned();
         for byte in &self.delivery.body {
             match byte {
@@ -181,7 +181,7 @@ async fn deliveries_signed_by_the_providers_own_libraries_are_taken() {
         drafts.push(spacious);
     }
     for (number, text) in (20..).zip(texts()) {
-        drafts.push(Draft::new(&suite, SIGNED[1], number, &text).as_form());
+        drafts.push(Draft::new(&suite, SIGNED[1], number, &text).into_form());
     }
     assert!(drafts.iter().any(|draft| draft.delivery.body.len() > 8 << 10), "a large one is among them");
 

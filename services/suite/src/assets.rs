@@ -14,7 +14,7 @@ const PICTURES: &[(&str, &str)] = &[
 ];
 
 /// Routes that the edge itself knows nothing of.
-pub fn router() -> Router {
+pub(crate) fn router() -> Router {
     Router::new().route("/", get(front)).route("/demo-assets/{name}", get(picture))
 }
 

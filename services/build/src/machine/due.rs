@@ -4,23 +4,33 @@ use std::time::Duration;
 
 use freshet_domain::catalogue::BuildPolicy;
 use freshet_domain::{Lane, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use super::{Hold, Pending, Phase, SiteState};
 
 /// When a batch fires, and by which rule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Due {
-    pub(super) at: Timestamp,
-    pub(super) rule: Rule,
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Due {
+    /// When.
+    #[serde(with = "super::wire::time")]
+    pub at: Timestamp,
+    /// By which rule.
+    pub rule: Rule,
 }
 
 /// The rule that makes a batch due.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Rule {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rule {
+    /// Somebody asked for it.
     Asked,
+    /// A change of the urgent lane.
     Urgent,
+    /// As many changes as the policy allows in one batch.
     MaxChanges,
+    /// No change came for the quiet period.
     Quiet,
+    /// The first change has waited as long as the policy allows.
     MaxWait,
 }
 
@@ -49,6 +59,10 @@ impl Rule {
 /// `None` for a batch that has only changes of failed batches: these wait for a new change or for somebody to ask, or
 /// a broken site would be built for ever.
 pub(super) fn due(pending: &Pending, policy: &BuildPolicy) -> Option<Due> {
+    // A batch that was due and could not start stays due: what comes meanwhile joins it and restarts no quiet period.
+    if let Some(fired) = pending.fired {
+        return Some(fired);
+    }
     if let Some(asked) = &pending.asked {
         return Some(Due { at: asked.at, rule: Rule::Asked });
     }

@@ -24,7 +24,7 @@ mod properties;
 #[cfg(test)]
 mod tests;
 
-pub use due::{Wake, due_at_latest};
+pub use due::{Due, Rule, Wake, due_at_latest};
 pub use input::{Action, Context, Effects, Ids, Input, NewIds, Outcome, Refusal, Report, Room, Step};
 pub use model::{
     Active, Asked, BatchFacts, BatchRecord, BatchState, BuildState, BuildUpdate, Decision, Hold, LeftOver, Paused,

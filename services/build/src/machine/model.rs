@@ -5,7 +5,7 @@ use std::fmt;
 use freshet_domain::{BatchId, BuildId, ClientId, Lane, SiteId, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::wire;
+use super::{Due, wire};
 
 /// Names a site for ever.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -134,7 +134,10 @@ pub struct Pending {
     /// Set when somebody asked for the build: nothing is waited for any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asked: Option<Asked>,
-    /// What holds it although it is due, as recorded last.
+    /// Set once it was due and could not start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fired: Option<Due>,
+    /// What holds it, as recorded last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<Hold>,
 }

@@ -100,7 +100,9 @@ impl Stepper<'_> {
     fn open_pending(&mut self) -> Pending {
         let mut pending = match self.state.pending.take() {
             Some(pending) => pending,
-            None => Pending { facts: BatchFacts::new(self.ids.batch(), self.now()), asked: None, held: None },
+            None => {
+                Pending { facts: BatchFacts::new(self.ids.batch(), self.now()), asked: None, fired: None, held: None }
+            }
         };
         if let Some(left) = self.state.left_over.take() {
             self.join(&mut pending, &left);
@@ -176,6 +178,9 @@ impl Stepper<'_> {
         }
         let now = self.now();
         let ready = self.state.pending.as_ref().and_then(|pending| due(pending, policy)).filter(|due| due.at <= now);
+        if let Some(pending) = &mut self.state.pending {
+            pending.fired = ready;
+        }
         let Some(active) = &self.state.active else {
             if ready.is_some() {
                 self.start_pending(policy, room);

@@ -100,7 +100,10 @@ fn build(id: BuildId, batch: BatchId, state: BuildState) -> BuildUpdate {
 }
 
 fn pending(batch: BatchId) -> SiteState {
-    SiteState { pending: Some(Pending { facts: facts(batch), asked: None, held: None }), ..SiteState::default() }
+    SiteState {
+        pending: Some(Pending { facts: facts(batch), asked: None, fired: None, held: None }),
+        ..SiteState::default()
+    }
 }
 
 fn running(batch: BatchId, id: BuildId) -> SiteState {

@@ -15,8 +15,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
 /// As long as Freshet's answer.
-const ANSWER: &str =
-    r#"{"delivery_id":"dlv_00000000000000000000000000000000","status":"accepted","changes":1}"#;
+const ANSWER: &str = r#"{"delivery_id":"dlv_00000000000000000000000000000000","status":"accepted","changes":1}"#;
 
 /// Serves until it is killed. The first line on standard output is the address.
 pub(crate) async fn serve() -> anyhow::Result<()> {
@@ -54,8 +53,7 @@ pub(crate) struct Bare {
 
 impl Bare {
     pub(crate) fn start() -> anyhow::Result<Self> {
-        let mut child =
-            Command::new(std::env::current_exe()?).arg("--serve-bare").stdout(Stdio::piped()).spawn()?;
+        let mut child = Command::new(std::env::current_exe()?).arg("--serve-bare").stdout(Stdio::piped()).spawn()?;
         let stdout = child.stdout.take().context("was piped")?;
         let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line)?;

@@ -59,6 +59,7 @@ const HASH_HERE_BYTES: usize = 256 << 10;
 const SCRUB: &str = "scrub";
 
 /// The store over SQLite.
+pub static NANOS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
 pub struct SqliteStore {
     db: Db,
     bodies: Arc<BodyLog>,
@@ -96,7 +97,7 @@ impl SqliteStore {
                     connection.query_row("PRAGMA secure_delete = ON", [], |_| Ok(()))?;
                     secured.store(true, Ordering::Relaxed);
                 }
-                job(connection, &bodies)
+                let t=std::time::Instant::now(); let r=job(connection, &bodies); NANOS.fetch_add(t.elapsed().as_nanos() as u64, Ordering::Relaxed); r
             })
             .await
     }
