@@ -242,7 +242,11 @@ pub fn change_from_proto(change: pb::Change) -> Result<domain::Change, InvalidFi
         op,
         key: key_from_proto(key).map_err(|error| error.within("key"))?,
         kind: kind_from_proto("kind", change.kind)?,
-        status: status_from_proto("status", change.status)?,
+        // The protocol leaves the status of a touch unspecified.
+        status: match (op, change.status) {
+            (domain::ChangeOp::Touch, 0) => domain::EntryStatus::Published,
+            (_, status) => status_from_proto("status", status)?,
+        },
         version: version_from_proto(&version),
         content,
         build_relevant: change.build_relevant,

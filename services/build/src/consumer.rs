@@ -1,6 +1,6 @@
 //! From the queue into pending batches.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use freshet_bus::{ContentChanged, Message, Receipt};
@@ -70,39 +70,52 @@ impl Consumer {
     async fn take(&self, messages: Vec<Message>) {
         let catalogue = self.engine.deps.catalogue.get();
         let sorted = sort(&catalogue, messages);
-        if sorted.done.is_empty() || !self.store(&sorted).await {
+        let Some(failed) = self.store(&sorted).await else { return };
+        let taken = |needs: &BTreeSet<SiteKey>| needs.is_disjoint(&failed);
+        let done: Vec<Receipt> =
+            sorted.messages.into_iter().filter(|(_, needs)| taken(needs)).map(|(receipt, _)| receipt).collect();
+        if done.is_empty() {
             return;
         }
-        if let Err(error) = self.engine.deps.queue.delete(&sorted.done).await {
+        if let Err(error) = self.engine.deps.queue.delete(&done).await {
             // They come again, and the store knows them.
             tracing::warn!(error = %chain(&error), "taken messages could not be deleted from the build queue");
         }
     }
 
     /// Stores every change. While the store is down this waits here instead of receiving the messages again and
-    /// again, which would drive good messages into the dead-letter queue. False if the soft stop came first.
-    async fn store(&self, sorted: &Sorted) -> bool {
+    /// again, which would drive good messages into the dead-letter queue. Returns the sites that cannot take any,
+    /// whatever is tried: their messages stay in the queue, and those of other sites do not wait for them. `None` if
+    /// the soft stop came first.
+    async fn store(&self, sorted: &Sorted) -> Option<BTreeSet<SiteKey>> {
         let backoff = Backoff { first: Duration::from_millis(100), max: Duration::from_secs(10) };
+        let mut failed = BTreeSet::new();
         for (site, changes) in &sorted.sites {
             for attempt in 1.. {
                 let Err(error) = self.engine.add_changes(site, changes).await else { break };
+                if !error.kind().is_transient() {
+                    tracing::error!(%site, error = %chain(&error), "a site cannot take changes, they stay in the queue");
+                    failed.insert(site.clone());
+                    break;
+                }
                 tracing::warn!(%site, error = %chain(&error), "changes could not be stored, trying again");
                 if self.shutdown.is_stopping() {
-                    return false;
+                    return None;
                 }
-                let _ = self.engine.deps.queue.extend(&sorted.done, HIDE_AGAIN).await;
+                let all: Vec<Receipt> = sorted.messages.iter().map(|(receipt, _)| receipt.clone()).collect();
+                let _ = self.engine.deps.queue.extend(&all, HIDE_AGAIN).await;
                 self.rest(backoff.jittered(attempt, chance())).await;
             }
         }
-        true
+        Some(failed)
     }
 }
 
 #[derive(Default)]
 struct Sorted {
     sites: BTreeMap<SiteKey, Vec<OfferedChange>>,
-    /// Messages that are done with once the changes are stored.
-    done: Vec<Receipt>,
+    /// Messages, each with the sites that must have taken its changes before it is deleted.
+    messages: Vec<(Receipt, BTreeSet<SiteKey>)>,
 }
 
 fn sort(catalogue: &Catalogue, messages: Vec<Message>) -> Sorted {
@@ -110,10 +123,10 @@ fn sort(catalogue: &Catalogue, messages: Vec<Message>) -> Sorted {
     for message in messages {
         match ContentChanged::from_body(&message.body) {
             Ok(Some(event)) => {
-                sort_event(catalogue, &event, &mut sorted.sites);
-                sorted.done.push(message.receipt);
+                let needs = sort_event(catalogue, &event, &mut sorted.sites);
+                sorted.messages.push((message.receipt, needs));
             }
-            Ok(None) => sorted.done.push(message.receipt),
+            Ok(None) => sorted.messages.push((message.receipt, BTreeSet::new())),
             Err(error) => log_poison(&message, &error),
         }
     }
@@ -128,10 +141,16 @@ fn log_poison(message: &Message, error: &Error) {
     }
 }
 
-fn sort_event(catalogue: &Catalogue, event: &ContentChanged, sites: &mut BTreeMap<SiteKey, Vec<OfferedChange>>) {
-    let Some(client) = catalogue.client(event.client.as_str()) else { return };
+fn sort_event(
+    catalogue: &Catalogue,
+    event: &ContentChanged,
+    sites: &mut BTreeMap<SiteKey, Vec<OfferedChange>>,
+) -> BTreeSet<SiteKey> {
+    let mut needs = BTreeSet::new();
+    let Some(client) = catalogue.client(event.client.as_str()) else { return needs };
     for site in client.sites.values().filter(|site| site.sources.contains(&event.source)) {
         let key = SiteKey::new(site.client.clone(), site.id.clone());
+        needs.insert(key.clone());
         sites.entry(key).or_default().extend(event.changes.iter().map(|change| OfferedChange {
             change: JoinedChange {
                 id: ChangeId { delivery: change.delivery, index: change.index },
@@ -143,4 +162,5 @@ fn sort_event(catalogue: &Catalogue, event: &ContentChanged, sites: &mut BTreeMa
             traceparent: change.traceparent.clone(),
         }));
     }
+    needs
 }

@@ -33,7 +33,7 @@ impl Service {
         let client = catalogue
             .client(&request.client_id)
             .ok_or_else(|| Error::missing(format!("the client `{}`", request.client_id)))?;
-        if client.sources.get(request.source_id.as_str()).is_none() {
+        if !client.sources.contains_key(request.source_id.as_str()) {
             return Err(unknown_source(&request.client_id, &request.source_id));
         }
         let context = IngestContext { now: self.now(), content_ttl: client.content_ttl };
@@ -80,10 +80,7 @@ impl Service {
         Ok(response)
     }
 
-    pub(crate) async fn list_entries(
-        &self,
-        request: pb::ListEntriesRequest,
-    ) -> Result<pb::ListEntriesResponse, Error> {
+    pub(crate) async fn list_entries(&self, request: pb::ListEntriesRequest) -> Result<pb::ListEntriesResponse, Error> {
         let (query, filters) = wire::entry_query(request, self.now())?;
         let page = self.deps.store.list_entries(query).await?;
         let next = page.next.map(|position| token::entries(&wire::slices(&filters), &position));

@@ -185,8 +185,8 @@ pub(crate) fn invalidation(request: pb::InvalidateEntriesRequest, now: Timestamp
     if request.request_id.len() > 200 {
         return Err(Error::invalid("request_id", "is longer than 200 bytes"));
     }
-    let named =
-        [!request.keys.is_empty(), !request.source_id.is_empty(), !request.tag.is_empty(), request.all].map(usize::from);
+    let named = [!request.keys.is_empty(), !request.source_id.is_empty(), !request.tag.is_empty(), request.all]
+        .map(usize::from);
     if named.iter().sum::<usize>() != 1 {
         return Err(Error::invalid("keys", "or `source_id`, `tag` or `all`: exactly one of them must be given"));
     }

@@ -15,6 +15,24 @@ pub(crate) async fn read(body: axum::body::Body, max: usize, config: &IngressCon
     }
 }
 
+/// Most bytes that are read for nothing.
+const DISCARD_BYTES_MAX: usize = 64 << 20;
+
+/// Reads what is left of a refused body and forgets it, within bounds. Nearly every sender writes its whole body before
+/// it reads the answer; if the connection were closed under it, it would see a broken connection and not the refusal.
+pub(crate) async fn discard(mut body: axum::body::Body, config: &IngressConfig) {
+    let read = async {
+        let mut left = DISCARD_BYTES_MAX;
+        while left > 0 {
+            match tokio::time::timeout(config.body_idle_timeout, body.frame()).await {
+                Ok(Some(Ok(frame))) => left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len)),
+                _ => return,
+            }
+        }
+    };
+    let _ = tokio::time::timeout(config.body_timeout, read).await;
+}
+
 async fn read_frames(mut body: axum::body::Body, max: usize, config: &IngressConfig) -> Result<Bytes, Response> {
     let mut first = Bytes::new();
     let mut all = BytesMut::new();
@@ -30,6 +48,8 @@ async fn read_frames(mut body: axum::body::Body, max: usize, config: &IngressCon
         };
         let Ok(data) = frame.into_data() else { continue };
         if first.len() + all.len() + data.len() > max {
+            drop((first, all, data));
+            discard(body, config).await;
             return Err(too_large(max));
         }
         // Nearly every delivery comes in one piece, which is then not copied.

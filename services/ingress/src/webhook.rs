@@ -131,6 +131,25 @@ async fn take_body(
     http_body: axum::body::Body,
     limit: usize,
 ) -> Result<(Bytes, Option<tokio::sync::OwnedSemaphorePermit>), Response> {
+    let memory = match admit(edge, head, limit) {
+        Ok(memory) => memory,
+        Err(refusal) => {
+            // Whoever asked first whether to send the body is told not to.
+            if !head.headers.contains_key(http::header::EXPECT) {
+                body::discard(http_body, &edge.deps.config).await;
+            }
+            return Err(refusal);
+        }
+    };
+    Ok((body::read(http_body, limit, &edge.deps.config).await?, memory))
+}
+
+/// Decides by the head alone whether the body may come in, and reserves the memory for it.
+fn admit(
+    edge: &Edge,
+    head: &http::request::Parts,
+    limit: usize,
+) -> Result<Option<tokio::sync::OwnedSemaphorePermit>, Response> {
     request::check_encoding(&head.headers)?;
     let declared =
         head.headers.get(http::header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
@@ -139,13 +158,11 @@ async fn take_body(
     }
     // A body of unknown length may become as large as the limit.
     let expected = declared.unwrap_or(limit);
-    let memory = if expected <= SMALL_BODY_BYTES {
-        None
-    } else {
-        let permits = u32::try_from(expected).unwrap_or(u32::MAX);
-        Some(edge.body_bytes.clone().try_acquire_many_owned(permits).map_err(|_| overloaded())?)
-    };
-    Ok((body::read(http_body, limit, &edge.deps.config).await?, memory))
+    if expected <= SMALL_BODY_BYTES {
+        return Ok(None);
+    }
+    let permits = u32::try_from(expected).unwrap_or(u32::MAX);
+    edge.body_bytes.clone().try_acquire_many_owned(permits).map(Some).map_err(|_| overloaded())
 }
 
 async fn judge_and_store(edge: &Edge, delivery: Delivery, request: validation::ValidateDeliveryRequest) -> Response {

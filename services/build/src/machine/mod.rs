@@ -12,7 +12,9 @@
 //! - Changes never vanish: they are in the pending batch, in the active batch, left over from a failed or cancelled
 //!   batch (and join the next one), or in a succeeded batch.
 
+mod asked;
 mod due;
+mod ended;
 mod input;
 mod model;
 mod step;
@@ -25,9 +27,10 @@ mod properties;
 mod tests;
 
 pub use due::{Due, Rule, Wake, due_at_latest};
+pub use ended::INTERRUPTIONS_MAX;
 pub use input::{Action, Context, Effects, Ids, Input, NewIds, Outcome, Refusal, Report, Room, Step};
 pub use model::{
     Active, Asked, BatchFacts, BatchRecord, BatchState, BuildState, BuildUpdate, Decision, Hold, LeftOver, Paused,
     Pending, Phase, SiteKey, SiteState, StopCause,
 };
-pub use step::{INTERRUPTIONS_MAX, SUPERSEDED_IN_ROW_MAX, step};
+pub use step::{SUPERSEDED_IN_ROW_MAX, step};

@@ -46,3 +46,8 @@ pub(super) fn fired(facts: &BatchFacts, rule: Rule, asked: Option<&str>, now: Ti
     }
     text
 }
+
+/// Why a paused site does not start.
+pub(super) fn held_by_pause(reason: &str) -> String {
+    if reason.is_empty() { "the site is paused".to_owned() } else { format!("the site is paused: {reason}") }
+}

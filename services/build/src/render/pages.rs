@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use minijinja::Environment;
+use minijinja::Value;
 use minijinja::value::Serde;
 use serde::Serialize;
 
@@ -55,14 +56,13 @@ struct SectionView<'a> {
 
 #[derive(Serialize)]
 struct Page<'a, T: Serialize> {
-    site: &'a SiteView<'a>,
+    /// Made once: making it for each of thousands of pages would take longer than the pages.
+    site: &'a Value,
     /// From the page back to the site's root: empty, or `../` for each folder.
     root: String,
     /// The section that the page belongs to.
     section: &'a str,
-    style: &'a str,
-    #[serde(flatten)]
-    own: T,
+    page: T,
 }
 
 #[derive(Serialize)]
@@ -90,7 +90,9 @@ struct ItemPage<'a> {
 }
 
 #[derive(Serialize)]
-struct Nothing {}
+struct ErrorPage<'a> {
+    style: &'a str,
+}
 
 #[derive(Serialize)]
 struct SitemapEntry<'a> {
@@ -136,7 +138,7 @@ pub(super) fn write(
         entries: library.entries,
         menu: menu.iter().map(|section| SectionView { items: Vec::new(), ..section.clone() }).collect(),
     };
-    let mut writer = Writer { templates, site, folder, keep_going, pages: 0 };
+    let mut writer = Writer { templates, site: Value::from(Serde(&site)), folder, keep_going, pages: 0 };
     writer.front(menu, library)?;
     for section in Section::ALL {
         writer.section(library, section)?;
@@ -161,7 +163,7 @@ fn view(library: &Library, section: Section, max: usize) -> SectionView<'_> {
 
 struct Writer<'a> {
     templates: Environment<'a>,
-    site: SiteView<'a>,
+    site: Value,
     folder: &'a Path,
     keep_going: &'a dyn Fn() -> bool,
     pages: u64,
@@ -173,7 +175,7 @@ impl<'a> Writer<'a> {
             return Err(RenderError::Stopped);
         }
         let depth = if folder.is_empty() { 0 } else { folder.split('/').count() };
-        let page = Page { site: &self.site, root: "../".repeat(depth), section, style: STYLE, own };
+        let page = Page { site: &self.site, root: "../".repeat(depth), section, page: own };
         let html = self.templates.get_template(template)?.render(Serde(&page))?;
         let target = self.folder.join(folder);
         std::fs::create_dir_all(&target)?;
@@ -182,11 +184,17 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    fn front(&mut self, sections: Vec<SectionView<'a>>, library: &'a Library) -> Result<(), RenderError> {
+    fn front(&mut self, mut sections: Vec<SectionView<'a>>, library: &'a Library) -> Result<(), RenderError> {
         let with_picture = |item: &&Item| item.image.is_some();
         let articles = library.section(Section::Articles);
         let lead = articles.iter().take(FRONT_MAX).find(with_picture).or_else(|| articles.first());
         let lead = lead.or_else(|| library.section(Section::Products).iter().take(FRONT_MAX).find(with_picture));
+        for section in &mut sections {
+            // What leads the page does not come a second time, unless nothing else would be there.
+            if section.items.len() > 1 {
+                section.items.retain(|item| lead.is_none_or(|lead| !std::ptr::eq(*item, lead)));
+            }
+        }
         self.page("index.html", "", "", FrontPage { sections, lead })
     }
 
@@ -222,16 +230,8 @@ impl<'a> Writer<'a> {
         };
         let items = library.section(section);
         for (position, item) in items.iter().enumerate() {
-            // The neighbours in the list, without the page itself.
-            let around = position.saturating_sub(1)..items.len().min(position + 3);
-            let more = items
-                .get(around.clone())
-                .unwrap_or_default()
-                .iter()
-                .zip(around)
-                .filter_map(|(other, at)| (at != position).then_some(other))
-                .take(3)
-                .collect();
+            // The next ones in the list, and after its end the first ones.
+            let more = items.iter().cycle().skip(position + 1).take(3.min(items.len() - 1)).collect();
             let own = ItemPage { item, section_title: section.title(), more };
             self.page(template, &item.folder, section.folder(), own)?;
         }
@@ -240,7 +240,8 @@ impl<'a> Writer<'a> {
 
     fn rest(&mut self, info: &SiteInfo, library: &Library) -> Result<(), RenderError> {
         std::fs::write(self.folder.join("style.css"), STYLE)?;
-        let page = Page { site: &self.site, root: info.base_path.clone(), section: "", style: STYLE, own: Nothing {} };
+        let page =
+            Page { site: &self.site, root: info.base_path.clone(), section: "", page: ErrorPage { style: STYLE } };
         let html = self.templates.get_template("404.html")?.render(Serde(&page))?;
         std::fs::write(self.folder.join("404.html"), html)?;
         let prefix = format!("{}{}", info.site_url.trim_end_matches('/'), info.base_path);

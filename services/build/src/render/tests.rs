@@ -53,7 +53,7 @@ impl Site {
 }
 
 #[test]
-fn p8_nothing_that_a_provider_sent_becomes_markup() {
+fn nothing_that_a_provider_sent_becomes_markup() {
     const EVIL: &str = "<script>alert(1)</script>\"><img src=x onerror=alert(2)>'";
     let mut evil = entry(
         "document",

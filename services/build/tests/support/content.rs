@@ -15,7 +15,7 @@ use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
 #[derive(Clone, Default)]
-pub struct FakeContent {
+pub(crate) struct FakeContent {
     shared: Arc<Shared>,
 }
 
@@ -27,12 +27,12 @@ struct Shared {
 }
 
 impl FakeContent {
-    pub fn client(&self, catalogue: CatalogueHandle) -> ContentServiceClient<Channel> {
+    pub(crate) fn client(&self, catalogue: CatalogueHandle) -> ContentServiceClient<Channel> {
         ContentServiceClient::new(in_process(ContentServiceServer::new(self.clone()), catalogue))
     }
 
     /// Publishes articles whose slugs are their ids.
-    pub fn publish(&self, client: &str, ids: &[String]) {
+    pub(crate) fn publish(&self, client: &str, ids: &[String]) {
         let mut entries = self.shared.entries.lock().unwrap_or_else(PoisonError::into_inner);
         for id in ids {
             let content = EntryContent {
@@ -49,7 +49,7 @@ impl FakeContent {
     }
 
     /// Adds a draft, which no snapshot should show.
-    pub fn add_draft(&self, client: &str, id: &str) {
+    pub(crate) fn add_draft(&self, client: &str, id: &str) {
         self.publish(client, &[id.to_owned()]);
         let mut entries = self.shared.entries.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(entry) = entries.get_mut(&(client.to_owned(), id.to_owned())) {
@@ -57,11 +57,11 @@ impl FakeContent {
         }
     }
 
-    pub fn exports(&self) -> usize {
+    pub(crate) fn exports(&self) -> usize {
         self.shared.exports.load(Ordering::SeqCst)
     }
 
-    pub fn set_broken(&self, is_broken: bool) {
+    pub(crate) fn set_broken(&self, is_broken: bool) {
         self.shared.broken.store(is_broken, Ordering::SeqCst);
     }
 }

@@ -23,27 +23,27 @@ use freshet_proto::build::v1 as pb;
 use freshet_proto::build::v1::build_service_client::BuildServiceClient;
 use freshet_sqlite::{Db, DbOptions};
 
-pub use content::FakeContent;
-pub use queue::FakeQueue;
+pub(crate) use content::FakeContent;
+pub(crate) use queue::FakeQueue;
 
 /// How long a test waits for a state before it gives up.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-pub fn client_id(name: &str) -> ClientId {
+pub(crate) fn client_id(name: &str) -> ClientId {
     ClientId::new(name).expect("a name")
 }
 
 /// A site of a test.
 #[derive(Clone)]
-pub struct SiteSpec {
-    pub client: &'static str,
-    pub site: &'static str,
-    pub build: SiteBuild,
-    pub policy: BuildPolicy,
+pub(crate) struct SiteSpec {
+    pub(crate) client: &'static str,
+    pub(crate) site: &'static str,
+    pub(crate) build: SiteBuild,
+    pub(crate) policy: BuildPolicy,
 }
 
 /// Fires soon.
-pub fn quick() -> BuildPolicy {
+pub(crate) fn quick() -> BuildPolicy {
     BuildPolicy {
         quiet_period: Duration::from_millis(50),
         max_wait: Duration::from_secs(30),
@@ -54,7 +54,7 @@ pub fn quick() -> BuildPolicy {
     }
 }
 
-pub fn builtin() -> SiteBuild {
+pub(crate) fn builtin() -> SiteBuild {
     SiteBuild {
         preset: Preset::Builtin,
         command: Vec::new(),
@@ -66,7 +66,7 @@ pub fn builtin() -> SiteBuild {
 }
 
 /// A shell script as the site's command. It leaves its site in `out`.
-pub fn script(directory: &Path, text: &str) -> SiteBuild {
+pub(crate) fn script(directory: &Path, text: &str) -> SiteBuild {
     SiteBuild {
         preset: Preset::Custom,
         command: ["sh", "-c", text].map(str::to_owned).into(),
@@ -76,12 +76,12 @@ pub fn script(directory: &Path, text: &str) -> SiteBuild {
     }
 }
 
-pub fn site(client: &'static str, name: &'static str, build: SiteBuild) -> SiteSpec {
+pub(crate) fn site(client: &'static str, name: &'static str, build: SiteBuild) -> SiteSpec {
     SiteSpec { client, site: name, build, policy: quick() }
 }
 
 /// Every site uses its client's source `blog`.
-pub fn catalogue(sites: &[SiteSpec], max_of_client: u32, max_of_all: u32) -> Catalogue {
+pub(crate) fn catalogue(sites: &[SiteSpec], max_of_client: u32, max_of_all: u32) -> Catalogue {
     let mut clients = BTreeMap::new();
     let rate = RateLimit { per_second: 1000, burst: 1000 };
     for name in ["acme", "beta"] {
@@ -138,19 +138,19 @@ fn sha256(text: &str) -> [u8; 32] {
 }
 
 /// What outlives a process: files, the queue, and the content.
-pub struct World {
-    pub folder: tempfile::TempDir,
-    pub queue: Arc<FakeQueue>,
-    pub content: FakeContent,
-    pub catalogue: CatalogueHandle,
+pub(crate) struct World {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) queue: Arc<FakeQueue>,
+    pub(crate) content: FakeContent,
+    pub(crate) catalogue: CatalogueHandle,
 }
 
 impl World {
-    pub fn new(sites: &[SiteSpec]) -> Self {
+    pub(crate) fn new(sites: &[SiteSpec]) -> Self {
         Self::with_limits(sites, 10, 10)
     }
 
-    pub fn with_limits(sites: &[SiteSpec], max_of_client: u32, max_of_all: u32) -> Self {
+    pub(crate) fn with_limits(sites: &[SiteSpec], max_of_client: u32, max_of_all: u32) -> Self {
         Self {
             folder: tempfile::tempdir().expect("a folder"),
             queue: Arc::new(FakeQueue::default()),
@@ -160,7 +160,7 @@ impl World {
     }
 
     /// A process over this world.
-    pub fn start(&self) -> Process {
+    pub(crate) fn start(&self) -> Process {
         let db = Db::open(&self.folder.path().join("build.db"), &[MIGRATIONS], DbOptions::default()).expect("opens");
         let hosting = LocalHosting::open(self.folder.path().join("sites"));
         let deps = BuildDeps {
@@ -182,7 +182,7 @@ impl World {
     }
 
     /// Entries that are published, and the event that says so, in one delivery.
-    pub fn publish(&self, client: &str, ids: &[&str]) -> DeliveryId {
+    pub(crate) fn publish(&self, client: &str, ids: &[&str]) -> DeliveryId {
         let delivery = DeliveryId::generate();
         let all: Vec<String> = ids.iter().map(|id| (*id).to_owned()).collect();
         self.content.publish(client, &all);
@@ -191,7 +191,7 @@ impl World {
     }
 
     /// The folder of the site's own files.
-    pub fn project(&self) -> PathBuf {
+    pub(crate) fn project(&self) -> PathBuf {
         let folder = self.folder.path().join("project");
         std::fs::create_dir_all(&folder).expect("a folder");
         folder
@@ -199,7 +199,7 @@ impl World {
 }
 
 /// An event with one upsert per id.
-pub fn event(client: &str, delivery: DeliveryId, ids: &[String]) -> ContentChanged {
+pub(crate) fn event(client: &str, delivery: DeliveryId, ids: &[String]) -> ContentChanged {
     let changes = ids.iter().enumerate().map(|(index, id)| ChangedEntry {
         delivery,
         index: u32::try_from(index).expect("small"),
@@ -223,40 +223,45 @@ pub fn event(client: &str, delivery: DeliveryId, ids: &[String]) -> ContentChang
 }
 
 /// One process.
-pub struct Process {
-    pub deps: BuildDeps,
-    pub hosting: LocalHosting,
-    pub shutdown: Shutdown,
-    pub readiness: Readiness,
-    pub client: BuildServiceClient<Channel>,
+pub(crate) struct Process {
+    pub(crate) deps: BuildDeps,
+    pub(crate) hosting: LocalHosting,
+    pub(crate) shutdown: Shutdown,
+    pub(crate) readiness: Readiness,
+    pub(crate) client: BuildServiceClient<Channel>,
 }
 
 impl Process {
-    pub async fn builds(&self, client: &str, site: &str) -> Vec<pb::Build> {
+    pub(crate) async fn builds(&self, client: &str, site: &str) -> Vec<pb::Build> {
         let request = pb::ListBuildsRequest { client_id: client.into(), site_id: site.into(), ..Default::default() };
         let mut builds = self.client.clone().list_builds(request).await.expect("listed").into_inner().builds;
         builds.reverse();
         builds
     }
 
-    pub async fn build(&self, client: &str, build: &str) -> pb::Build {
+    pub(crate) async fn build(&self, client: &str, build: &str) -> pb::Build {
         let request = pb::GetBuildRequest { client_id: client.into(), build_id: build.into() };
         self.client.clone().get_build(request).await.expect("a build").into_inner().build.expect("a build")
     }
 
-    pub async fn site(&self, client: &str, name: &str) -> pb::Site {
+    pub(crate) async fn site(&self, client: &str, name: &str) -> pb::Site {
         let request = pb::ListSitesRequest { client_id: client.into(), ..Default::default() };
         let sites = self.client.clone().list_sites(request).await.expect("listed").into_inner().sites;
         sites.into_iter().find(|site| site.site_id == name).expect("the site")
     }
 
-    pub async fn delivery(&self, client: &str, delivery: DeliveryId) -> Vec<pb::DeliveryBatch> {
+    pub(crate) async fn delivery(&self, client: &str, delivery: DeliveryId) -> Vec<pb::DeliveryBatch> {
         let request = pb::ListDeliveryBatchesRequest { client_id: client.into(), delivery_id: delivery.to_string() };
         self.client.clone().list_delivery_batches(request).await.expect("listed").into_inner().batches
     }
 
     /// Waits until the last batch of the delivery has this state.
-    pub async fn until_delivery(&self, client: &str, delivery: DeliveryId, state: pb::BatchState) -> pb::DeliveryBatch {
+    pub(crate) async fn until_delivery(
+        &self,
+        client: &str,
+        delivery: DeliveryId,
+        state: pb::BatchState,
+    ) -> pb::DeliveryBatch {
         let reached = async || {
             let batches = self.delivery(client, delivery).await;
             let found = batches.into_iter().find(|found| found.batch.as_ref().is_some_and(|b| b.state() == state));
@@ -266,7 +271,7 @@ impl Process {
     }
 
     /// Waits until the newest build of the site has this state.
-    pub async fn until_build(&self, client: &str, site: &str, state: pb::BuildState) -> pb::Build {
+    pub(crate) async fn until_build(&self, client: &str, site: &str, state: pb::BuildState) -> pb::Build {
         until(async || {
             let builds = self.builds(client, site).await;
             let states: Vec<String> =
@@ -276,29 +281,29 @@ impl Process {
         .await
     }
 
-    pub fn live(&self, client: &str, site: &str, path: &str) -> String {
+    pub(crate) fn live(&self, client: &str, site: &str, path: &str) -> String {
         let root = self.hosting.live_root(client, site).expect("a live site");
         std::fs::read_to_string(root.join(path)).expect("a page")
     }
 
     /// Ends in order.
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         assert_eq!(self.shutdown.drain(Duration::from_secs(30)).await, Vec::<&str>::new());
     }
 
     /// Ends as `kill -9` does, as near as one process can come to it: nothing gets the chance to say goodbye.
-    pub async fn kill(self) {
+    pub(crate) async fn kill(self) {
         self.shutdown.drain(Duration::ZERO).await;
     }
 
     /// A client that comes over the network with this key.
-    pub fn outside(&self, world: &World) -> BuildServiceClient<Stack<impl GrpcService>> {
+    pub(crate) fn outside(&self, world: &World) -> BuildServiceClient<Stack<impl GrpcService>> {
         BuildServiceClient::new(Stack::new(freshet_build::server(&self.deps), world.catalogue.clone()))
     }
 }
 
 /// What a generated server is.
-pub trait GrpcService:
+pub(crate) trait GrpcService:
     tonic::codegen::Service<
         tonic::codegen::http::Request<tonic::body::Body>,
         Response = tonic::codegen::http::Response<tonic::body::Body>,
@@ -323,7 +328,7 @@ impl<T> GrpcService for T where
 }
 
 /// Polls until it works; says what was seen last when it never does.
-pub async fn until<T>(mut reached: impl AsyncFnMut() -> Result<T, String>) -> T {
+pub(crate) async fn until<T>(mut reached: impl AsyncFnMut() -> Result<T, String>) -> T {
     let end = tokio::time::Instant::now() + PATIENCE;
     loop {
         match reached().await {

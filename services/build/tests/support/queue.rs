@@ -13,7 +13,7 @@ use freshet_kit::Error;
 const RECEIVES_MAX: u32 = 3;
 
 #[derive(Default)]
-pub struct FakeQueue {
+pub(crate) struct FakeQueue {
     state: Mutex<State>,
     arrived: tokio::sync::Notify,
 }
@@ -31,11 +31,11 @@ impl FakeQueue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn push(&self, event: &ContentChanged) {
+    pub(crate) fn push(&self, event: &ContentChanged) {
         self.push_raw(event.to_event().expect("an event").body);
     }
 
-    pub fn push_raw(&self, body: Bytes) {
+    pub(crate) fn push_raw(&self, body: Bytes) {
         let mut state = self.state();
         state.next += 1;
         let number = state.next;
@@ -45,7 +45,7 @@ impl FakeQueue {
     }
 
     /// What a visibility timeout does.
-    pub fn show_hidden(&self) {
+    pub(crate) fn show_hidden(&self) {
         let mut state = self.state();
         let hidden = std::mem::take(&mut state.hidden);
         state.visible.extend(hidden);
@@ -53,7 +53,7 @@ impl FakeQueue {
         self.arrived.notify_one();
     }
 
-    pub fn counts(&self) -> (usize, usize, usize) {
+    pub(crate) fn counts(&self) -> (usize, usize, usize) {
         let state = self.state();
         (state.visible.len(), state.hidden.len(), state.dead.len())
     }

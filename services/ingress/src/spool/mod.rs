@@ -1,5 +1,7 @@
 //! The spool: keeps what was acknowledged while validation or content is down.
 
+#[cfg(feature = "testkit")]
+pub mod contract;
 mod replay;
 mod sqlite;
 

@@ -140,34 +140,28 @@ impl Spool for SqliteSpool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use freshet_sqlite::DbOptions;
 
     use super::*;
+    use crate::spool::contract::Harness;
 
-    async fn open(folder: &std::path::Path) -> SqliteSpool {
-        let db = Db::open(&folder.join("spool.db"), &[MIGRATIONS], DbOptions::default()).expect("opens");
-        SqliteSpool::new(db).await.expect("ready")
+    struct Sqlite;
+
+    impl Harness for Sqlite {
+        type Place = tempfile::TempDir;
+
+        fn place() -> Self::Place {
+            tempfile::tempdir().expect("folder")
+        }
+
+        async fn open(place: &Self::Place) -> Arc<dyn Spool> {
+            let path = place.path().join("spool.db");
+            let db = Db::open(&path, &[MIGRATIONS], DbOptions::default()).expect("opens");
+            Arc::new(SqliteSpool::new(db).await.expect("ready"))
+        }
     }
 
-    #[tokio::test]
-    async fn p1_what_is_spooled_survives_and_comes_back_in_order() {
-        let folder = tempfile::tempdir().expect("folder");
-        let spool = open(folder.path()).await;
-        let verified = Spooled::Verified(IngestDeliveryRequest { delivery_id: "a".into(), ..Default::default() });
-        let unverified = Spooled::Unverified {
-            id: freshet_domain::DeliveryId::generate(),
-            traceparent: "t".into(),
-            request: ValidateDeliveryRequest { provider: "strapi".into(), ..Default::default() },
-        };
-        spool.put(verified.clone()).await.expect("kept");
-        spool.put(unverified.clone()).await.expect("kept");
-        drop(spool);
-        let spool = open(folder.path()).await;
-        let found = spool.oldest(10).await.expect("read");
-        assert_eq!(found.iter().map(|(_, spooled)| spooled).collect::<Vec<_>>(), [&verified, &unverified]);
-        spool.remove(found[0].0).await.expect("removed");
-        spool.set_aside(found[1].0, "nobody wants it").await.expect("put aside");
-        assert_eq!(spool.oldest(10).await.expect("read"), []);
-        assert_eq!(spool.len().await.expect("counted"), (0, 1));
-    }
+    crate::spool_contract!(Sqlite);
 }

@@ -10,6 +10,7 @@ mod entries;
 mod freshet;
 mod load;
 mod numbers;
+mod profile;
 mod requests;
 mod start;
 mod store;
@@ -32,13 +33,15 @@ enum Part {
     Entries,
     /// Ten thousand changes at once.
     Burst,
+    /// Only when asked for: keeps one Freshet busy and tells its process id, for a profiler.
+    Profile,
 }
 
 /// Measures Freshet against a bare HTTP server.
 #[derive(Debug, Parser)]
 #[command(name = "bench")]
 struct Args {
-    /// Parts to run, comma separated [default: all]
+    /// Parts to run, comma separated [default: all but profile]
     #[arg(value_enum, value_delimiter = ',')]
     parts: Vec<Part>,
     /// Fewer and shorter rounds, and fewer entries: under two minutes
@@ -105,6 +108,9 @@ async fn run(args: Args) -> anyhow::Result<()> {
         if wanted(Part::Entries) {
             entries::measure(&plan, &large, &mut table).await?;
         }
+    }
+    if args.parts.contains(&Part::Profile) {
+        profile::run(&plan).await?;
     }
     table.print();
     Ok(())

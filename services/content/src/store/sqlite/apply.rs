@@ -4,6 +4,7 @@ use freshet_domain::{Change, ChangeEffect, ChangeOp, EntryKey, EntryStatus, Sour
 use freshet_sqlite::DbError;
 use prost::Message as _;
 use rusqlite::{Connection, ToSql, params};
+use sha2::{Digest as _, Sha256};
 
 use super::codec::{Details, Outcome};
 use super::ingest::tombstone_until;
@@ -25,6 +26,7 @@ struct PreparedContent {
     title: String,
     slug: Option<String>,
     tags: Vec<String>,
+    tags_print: i64,
     details: Vec<u8>,
     fields: bytes::Bytes,
     updated_at: Option<i64>,
@@ -43,6 +45,7 @@ impl PreparedChange {
             let details = Details::take(&mut content);
             PreparedContent {
                 details: details.encode_to_vec(),
+                tags_print: tags_print(&details.tags),
                 tags: details.tags,
                 title: content.title,
                 slug: Some(content.slug).filter(|slug| !slug.is_empty()),
@@ -63,7 +66,7 @@ struct Head {
     stored: Stored,
     revision: i64,
     content_no: Option<i64>,
-    tagged: bool,
+    tags_print: i64,
     slug: Option<String>,
 }
 
@@ -80,9 +83,7 @@ impl Applier<'_> {
     pub(super) fn apply(&mut self, position: usize, change: &mut PreparedChange) -> Result<Outcome, DbError> {
         let decision = match change.incoming.op {
             ChangeOp::Redact => self.redact(change)?,
-            ChangeOp::Touch if change.names_everything() => {
-                rules::decide_touch_of_all(change.incoming.build_relevant)
-            }
+            ChangeOp::Touch if change.names_everything() => rules::decide_touch_of_all(change.incoming.build_relevant),
             ChangeOp::Upsert | ChangeOp::Delete | ChangeOp::Touch => {
                 let head = self.head(&change.key)?;
                 let decision = rules::decide(head.as_ref().map(|head| head.stored), &change.incoming);
@@ -144,7 +145,7 @@ impl Applier<'_> {
             },
             revision: row.get(4)?,
             content_no: row.get(5)?,
-            tagged: row.get(6)?,
+            tags_print: row.get(6)?,
             slug: row.get(7)?,
         }))
     }
@@ -157,11 +158,11 @@ impl Applier<'_> {
             Write::Tombstone => self.put(change, head, EntryStatus::Deleted),
             Write::TombstoneVersion => {
                 let SourceVersion { micros, rank } = change.incoming.version;
-                self.update(sql::ENTRY_TOMBSTONE_VERSION, &change.key, &[
-                    &micros,
-                    &rank,
-                    &tombstone_until(self.delivery).as_micros(),
-                ])
+                self.update(
+                    sql::ENTRY_TOMBSTONE_VERSION,
+                    &change.key,
+                    &[&micros, &rank, &tombstone_until(self.delivery).as_micros()],
+                )
             }
             Write::Touch => match head {
                 Some(head) => self.touch(change, &head),
@@ -182,14 +183,18 @@ impl Applier<'_> {
             EntryStatus::Deleted => EntryStatus::Published,
             status => status,
         };
-        self.update(sql::ENTRY_TOUCH, &change.key, &[
-            &status.code(),
-            &micros,
-            &rank,
-            &self.delivery.stored_at.as_micros(),
-            &self.fresh_until(),
-            &&self.delivery.delivery.as_bytes()[..],
-        ])
+        self.update(
+            sql::ENTRY_TOUCH,
+            &change.key,
+            &[
+                &status.code(),
+                &micros,
+                &rank,
+                &self.delivery.stored_at.as_micros(),
+                &self.fresh_until(),
+                &&self.delivery.delivery.as_bytes()[..],
+            ],
+        )
     }
 
     fn fresh_until(&self) -> i64 {
@@ -221,8 +226,10 @@ impl Applier<'_> {
     fn put(&self, change: &PreparedChange, head: Option<Head>, status: EntryStatus) -> Result<(), DbError> {
         let key = key_of(self.delivery, &change.key);
         let content = change.content.as_ref();
-        let tags = content.map_or(&[][..], |content| &content.tags);
-        self.put_tags(&change.key, head.as_ref(), tags)?;
+        let tags_print = content.map_or(0, |content| content.tags_print);
+        if head.as_ref().map_or(0, |head| head.tags_print) != tags_print {
+            self.put_tags(&change.key, head.as_ref(), content.map_or(&[], |content| &content.tags))?;
+        }
         let content_no = self.put_content(content, head.as_ref().and_then(|head| head.content_no))?;
         let slug = content.and_then(|content| content.slug.as_deref());
         let SourceVersion { micros, rank } = change.incoming.version;
@@ -239,8 +246,25 @@ impl Applier<'_> {
         let revision = head.as_ref().map_or(1, |head| head.revision + 1);
         match &head {
             None => sql::ENTRY_PUT.on(self.connection)?.execute(params![
-                key[0], key[1], key[2], key[3], key[4], change.kind, status.code(), micros, rank, stored_at, expires_at,
-                delivery, revision, touched, !tags.is_empty(), updated_at, hash, slug, content_no
+                key[0],
+                key[1],
+                key[2],
+                key[3],
+                key[4],
+                change.kind,
+                status.code(),
+                micros,
+                rank,
+                stored_at,
+                expires_at,
+                delivery,
+                revision,
+                touched,
+                tags_print,
+                updated_at,
+                hash,
+                slug,
+                content_no
             ])?,
             Some(head) => {
                 // Apart from the rest: SQLite rewrites an index whenever one of its columns is named.
@@ -248,8 +272,24 @@ impl Applier<'_> {
                     self.update(sql::ENTRY_SET_SLUG, &change.key, &[&slug])?;
                 }
                 sql::ENTRY_SET.on(self.connection)?.execute(params![
-                    key[0], key[1], key[2], key[3], key[4], change.kind, status.code(), micros, rank, stored_at,
-                    expires_at, delivery, revision, touched, !tags.is_empty(), updated_at, hash, content_no
+                    key[0],
+                    key[1],
+                    key[2],
+                    key[3],
+                    key[4],
+                    change.kind,
+                    status.code(),
+                    micros,
+                    rank,
+                    stored_at,
+                    expires_at,
+                    delivery,
+                    revision,
+                    touched,
+                    tags_print,
+                    updated_at,
+                    hash,
+                    content_no
                 ])?
             }
         };
@@ -258,7 +298,7 @@ impl Applier<'_> {
 
     /// Writes the difference between the stored tags and the new ones.
     fn put_tags(&self, key: &EntryKey, head: Option<&Head>, tags: &[String]) -> Result<(), DbError> {
-        let stored = match head.filter(|head| head.tagged).and_then(|head| head.content_no) {
+        let stored = match head.filter(|head| head.tags_print != 0).and_then(|head| head.content_no) {
             Some(number) => {
                 let mut statement = sql::CONTENT_DETAILS.on(self.connection)?;
                 let mut found = statement.query([number])?;
@@ -312,6 +352,21 @@ impl Applier<'_> {
             (None, None) => Ok(None),
         }
     }
+}
+
+/// Equal for equal tags, 0 for none.
+fn tags_print(tags: &[String]) -> i64 {
+    if tags.is_empty() {
+        return 0;
+    }
+    let mut hasher = Sha256::new();
+    for tag in tags {
+        hasher.update((tag.len() as u64).to_be_bytes());
+        hasher.update(tag);
+    }
+    let mut print = [0; 8];
+    print.copy_from_slice(&hasher.finalize()[..8]);
+    i64::from_be_bytes(print) | 1
 }
 
 /// The five columns of an entry's key.

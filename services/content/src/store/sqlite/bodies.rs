@@ -43,6 +43,7 @@ pub(super) struct Place {
 pub(super) struct BodyLog {
     folder: PathBuf,
     write_at: WriteAt,
+    segment_bytes: u64,
     state: Mutex<State>,
 }
 
@@ -65,10 +66,10 @@ struct Current {
 
 impl BodyLog {
     pub(super) fn open(folder: &Path) -> io::Result<Self> {
-        Self::with_write(folder, Box::new(|file, bytes, offset| file.write_all_at(bytes, offset)))
+        Self::with_write(folder, SEGMENT_BYTES, Box::new(|file, bytes, offset| file.write_all_at(bytes, offset)))
     }
 
-    pub(super) fn with_write(folder: &Path, write_at: WriteAt) -> io::Result<Self> {
+    pub(super) fn with_write(folder: &Path, segment_bytes: u64, write_at: WriteAt) -> io::Result<Self> {
         std::fs::create_dir_all(folder)?;
         let mut segments = BTreeMap::new();
         for file in std::fs::read_dir(folder)? {
@@ -79,7 +80,7 @@ impl BodyLog {
             }
         }
         let state = State { segments, ..State::default() };
-        Ok(Self { folder: folder.to_owned(), write_at, state: Mutex::new(state) })
+        Ok(Self { folder: folder.to_owned(), write_at, segment_bytes, state: Mutex::new(state) })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -96,7 +97,7 @@ impl BodyLog {
             return Ok(Place { segment: NO_SEGMENT, offset: 0 });
         }
         let mut state = self.state();
-        let fits = |current: &Current| current.end < SEGMENT_BYTES && now < current.opened_at.plus(SEGMENT_AGE);
+        let fits = |current: &Current| current.end < self.segment_bytes && now < current.opened_at.plus(SEGMENT_AGE);
         if !state.current.as_ref().is_some_and(fits) {
             self.begin_segment(&mut state, now)?;
         }
@@ -233,5 +234,118 @@ fn opened_at(path: &Path) -> io::Result<Timestamp> {
             let since = file.metadata()?.modified()?.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
             Ok(Timestamp::EPOCH.plus(since))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(days: u32) -> Timestamp {
+        Timestamp::from_secs(1_780_000_000).plus(SEGMENT_AGE * days)
+    }
+
+    fn small(folder: &Path) -> BodyLog {
+        BodyLog::with_write(folder, 64, Box::new(|file, bytes, offset| file.write_all_at(bytes, offset)))
+            .expect("opens")
+    }
+
+    fn files(folder: &Path) -> Vec<String> {
+        let name = |file: io::Result<std::fs::DirEntry>| file.expect("file").file_name().into_string().expect("text");
+        let mut names: Vec<String> = std::fs::read_dir(folder).expect("folder").map(name).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn bodies_come_back_from_every_segment_and_after_a_restart() {
+        let folder = tempfile::tempdir().expect("folder");
+        let log = small(folder.path());
+        let bodies: Vec<Vec<u8>> = (0..9_u8).map(|number| vec![number; 20]).collect();
+        let places: Vec<Place> = bodies.iter().map(|body| log.append(body, at(0)).expect("appended")).collect();
+        log.sync().expect("synced");
+        assert_eq!(places.iter().map(|place| place.segment).collect::<Vec<_>>(), [1, 1, 1, 2, 2, 2, 3, 3, 3]);
+        let check = |log: &BodyLog| {
+            for (body, place) in bodies.iter().zip(&places) {
+                assert_eq!(log.read(*place, 20).expect("read").as_ref(), Some(body));
+            }
+        };
+        check(&log);
+        let again = small(folder.path());
+        check(&again);
+        assert_eq!(again.append(b"new", at(0)).expect("appended").segment, 4, "never behind an old tail");
+        check(&again);
+        assert_eq!(log.append(b"", at(0)).expect("appended").segment, NO_SEGMENT);
+        assert_eq!(log.read(Place { segment: NO_SEGMENT, offset: 0 }, 0).expect("read"), Some(Vec::new()));
+    }
+
+    #[test]
+    fn a_torn_tail_and_foreign_files_do_no_harm() {
+        let folder = tempfile::tempdir().expect("folder");
+        let place = small(folder.path()).append(b"kept", at(0)).expect("appended");
+        for (name, bytes) in [("00000002.log", &b"fr"[..]), ("readme.txt", b"x"), ("x.log", b"x")] {
+            std::fs::write(folder.path().join(name), bytes).expect("written");
+        }
+        let log = small(folder.path());
+        assert_eq!(log.read(place, 4).expect("read"), Some(b"kept".to_vec()));
+        assert_eq!(log.read(place, 5).expect("read"), None, "too short");
+        assert_eq!(log.read(Place { segment: 77, offset: 0 }, 1).expect("read"), None);
+        assert_eq!(log.append(b"new", at(0)).expect("appended").segment, 3);
+        assert!(!log.holds(77));
+    }
+
+    #[test]
+    fn erased_bytes_are_zeros_and_neighbours_stay() {
+        let folder = tempfile::tempdir().expect("folder");
+        let log = small(folder.path());
+        let places: Vec<Place> =
+            [b"left", b"gone", b"last"].iter().map(|body| log.append(*body, at(0)).expect("appended")).collect();
+        log.erase(places[1], 4).expect("erased");
+        log.erase(Place { segment: 9, offset: 0 }, 4).expect("a segment that is gone has nothing to erase");
+        log.sync().expect("synced");
+        assert_eq!(log.read(places[1], 4).expect("read"), Some(vec![0; 4]));
+        assert_eq!(log.read(places[0], 4).expect("read"), Some(b"left".to_vec()));
+        assert_eq!(log.read(places[2], 4).expect("read"), Some(b"last".to_vec()));
+    }
+
+    #[test]
+    fn old_segments_are_forgotten_and_no_number_comes_twice() {
+        let folder = tempfile::tempdir().expect("folder");
+        let log = small(folder.path());
+        let first = log.append(b"a", at(0)).expect("appended");
+        let second = log.append(b"b", at(2)).expect("appended");
+        assert_eq!((first.segment, second.segment), (1, 2), "a segment is not filled for ever");
+        assert_eq!(log.forget(at(0), at(7)).expect("none yet"), 0);
+        assert_eq!(log.forget(at(1), at(8)).expect("the first"), 1);
+        assert!(!log.holds(1) && log.holds(2));
+        assert_eq!(log.forget(at(3), at(10)).expect("the second, though it is the last"), 1);
+        assert_eq!(log.forget(at(30), at(40)).expect("an empty one stays"), 0);
+        assert_eq!(files(folder.path()), ["00000003.log"]);
+        assert_eq!(small(folder.path()).append(b"c", at(40)).expect("appended").segment, 4);
+    }
+
+    #[test]
+    fn a_failed_write_leaves_no_trace() {
+        let folder = tempfile::tempdir().expect("folder");
+        let full = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let disk = full.clone();
+        let write_at: WriteAt = Box::new(move |file, bytes, offset| {
+            if disk.load(std::sync::atomic::Ordering::SeqCst) {
+                file.write_all_at(&bytes[..bytes.len() / 2], offset)?;
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            file.write_all_at(bytes, offset)
+        });
+        let log = BodyLog::with_write(folder.path(), 64, write_at).expect("opens");
+        full.store(true, std::sync::atomic::Ordering::SeqCst);
+        assert!(log.append(b"none", at(0)).is_err(), "not even a segment");
+        full.store(false, std::sync::atomic::Ordering::SeqCst);
+        let first = log.append(b"one", at(0)).expect("appended");
+        full.store(true, std::sync::atomic::Ordering::SeqCst);
+        assert!(log.append(b"two", at(0)).is_err());
+        full.store(false, std::sync::atomic::Ordering::SeqCst);
+        let third = log.append(b"three", at(0)).expect("appended");
+        assert_eq!(third, Place { segment: first.segment, offset: first.offset + 3 });
+        assert_eq!(log.read(third, 5).expect("read"), Some(b"three".to_vec()));
     }
 }

@@ -1,7 +1,8 @@
 //! What is kept inside blobs: compact, and open for more fields (protobuf encoding, numbers are never used again).
 
 use freshet_domain::{
-    Asset, ChangeEffect, ChangeOp, ChangeOutcome, ContentHash, EntryContent, EntryKey, Header, Kind, SourceId, Timestamp,
+    Asset, ChangeEffect, ChangeOp, ChangeOutcome, ContentHash, EntryContent, EntryKey, Header, Kind, SourceId,
+    Timestamp,
 };
 use freshet_kit::Error;
 use prost::Message;
@@ -88,12 +89,7 @@ impl Details {
             .collect();
         for key in self.references {
             let source = SourceId::new(&key.source).map_err(|error| damaged("reference").with_source(error))?;
-            content.references.push(EntryKey {
-                source,
-                entry_type: key.entry_type,
-                id: key.id,
-                locale: key.locale,
-            });
+            content.references.push(EntryKey { source, entry_type: key.entry_type, id: key.id, locale: key.locale });
         }
         Ok(())
     }
@@ -138,12 +134,7 @@ impl Outcome {
     pub(super) fn into_domain(self, index: usize, source: &SourceId) -> Result<ChangeOutcome, Error> {
         Ok(ChangeOutcome {
             index: u32::try_from(index).unwrap_or(u32::MAX),
-            key: EntryKey {
-                source: source.clone(),
-                entry_type: self.entry_type,
-                id: self.id,
-                locale: self.locale,
-            },
+            key: EntryKey { source: source.clone(), entry_type: self.entry_type, id: self.id, locale: self.locale },
             kind: small(self.kind).and_then(Kind::from_code).ok_or_else(|| damaged("kind"))?,
             op: small(self.op).and_then(ChangeOp::from_code).ok_or_else(|| damaged("op"))?,
             effect: small(self.effect).and_then(ChangeEffect::from_code).ok_or_else(|| damaged("effect"))?,

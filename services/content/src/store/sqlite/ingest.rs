@@ -105,7 +105,6 @@ impl Prepared {
             outcomes.list.push(applier.apply(position, change)?);
         }
         self.write_row(connection, bodies, delivery_no, &outcomes)?;
-        self.write_marks(connection)?;
         Ok(Done::Stored(outcomes, Stored::Now))
     }
 
@@ -124,29 +123,34 @@ impl Prepared {
             }
             return Ok(Some(Done::Stored(Outcomes::read(&outcomes)?, Stored::Before)));
         }
-        let mut find = sql::DEDUP_FIND.on(connection)?;
-        for mark in &self.marks {
-            let mut found = find.query([&mark[..]])?;
-            if let Some(row) = found.next()? {
-                let first = rows::delivery_id(row, 0)?;
-                let remembered = rows::micros(row, 1)? > self.delivery.stored_at;
-                // Its own mark without its own row: the row was kept long enough and is gone.
-                if remembered && first != id {
-                    sql::DELIVERY_AGAIN.on(connection)?.execute([&first.as_bytes()[..]])?;
-                    return Ok(Some(Done::Duplicate(first)));
-                }
-            }
-        }
-        Ok(None)
+        self.remember(connection)
     }
 
-    fn write_marks(&self, connection: &Connection) -> Result<(), DbError> {
+    /// Writes the marks. If one of them is another delivery's, takes back what it wrote and names that delivery.
+    ///
+    /// Writing first and asking only when a mark is taken saves the look-up that almost always finds nothing.
+    fn remember(&self, connection: &Connection) -> Result<Option<Done>, DbError> {
         let expires_at = self.delivery.stored_at.plus(self.delivery.dedup_horizon).as_micros();
+        let id = &self.delivery.delivery.as_bytes()[..];
         let mut put = sql::DEDUP_PUT.on(connection)?;
-        for mark in &self.marks {
-            put.execute(params![&mark[..], &self.delivery.delivery.as_bytes()[..], expires_at])?;
+        for (number, mark) in self.marks.iter().enumerate() {
+            // An expired mark is nobody's any more, and a mark of its own is of a row that was kept long enough.
+            if put.execute(params![&mark[..], id, expires_at, self.delivery.stored_at.as_micros()])? > 0 {
+                continue;
+            }
+            let first = {
+                let mut find = sql::DEDUP_FIND.on(connection)?;
+                let mut found = find.query([&mark[..]])?;
+                let row = found.next()?.ok_or_else(|| codec::damaged("mark"))?;
+                rows::delivery_id(row, 0)?
+            };
+            for written in &self.marks[..number] {
+                sql::DEDUP_TAKE_BACK.on(connection)?.execute(params![&written[..], id])?;
+            }
+            sql::DELIVERY_AGAIN.on(connection)?.execute([&first.as_bytes()[..]])?;
+            return Ok(Some(Done::Duplicate(first)));
         }
-        Ok(())
+        Ok(None)
     }
 
     fn write_row(

@@ -45,7 +45,9 @@ pub(super) fn answered(connection: &Connection, request: &Invalidation) -> Resul
         .optional()?;
     match found {
         None => Ok(None),
-        Some((print, invalidated)) if print == fingerprint(request) => Ok(Some(u64::try_from(invalidated).unwrap_or(0))),
+        Some((print, invalidated)) if print == fingerprint(request) => {
+            Ok(Some(u64::try_from(invalidated).unwrap_or(0)))
+        }
         Some(_) => {
             let message = "`request_id` was used before for something else; use a new one";
             Err(Error::new(ErrorKind::WrongState, "REQUEST_ID_REUSED", message).into())

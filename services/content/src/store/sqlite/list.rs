@@ -157,9 +157,8 @@ impl List<'_> {
             last = Some(key);
             Ok(goes_on)
         })?;
-        self.page.next = last
-            .filter(|_| stopped == Some(true))
-            .map(|key| EntryPosition { stored_at: Timestamp::EPOCH, key });
+        self.page.next =
+            last.filter(|_| stopped == Some(true)).map(|key| EntryPosition { stored_at: Timestamp::EPOCH, key });
         Ok(())
     }
 

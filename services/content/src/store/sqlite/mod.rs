@@ -59,7 +59,6 @@ const HASH_HERE_BYTES: usize = 256 << 10;
 const SCRUB: &str = "scrub";
 
 /// The store over SQLite.
-pub static NANOS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
 pub struct SqliteStore {
     db: Db,
     bodies: Arc<BodyLog>,
@@ -97,7 +96,7 @@ impl SqliteStore {
                     connection.query_row("PRAGMA secure_delete = ON", [], |_| Ok(()))?;
                     secured.store(true, Ordering::Relaxed);
                 }
-                let t=std::time::Instant::now(); let r=job(connection, &bodies); NANOS.fetch_add(t.elapsed().as_nanos() as u64, Ordering::Relaxed); r
+                job(connection, &bodies)
             })
             .await
     }

@@ -137,12 +137,7 @@ pub(super) fn covered_entries(
     let mut entries = Vec::new();
     while let Some(row) = found.next()? {
         let entry = Covered {
-            key: EntryKey {
-                source: key.source.clone(),
-                entry_type: row.get(0)?,
-                id: row.get(1)?,
-                locale: row.get(2)?,
-            },
+            key: EntryKey { source: key.source.clone(), entry_type: row.get(0)?, id: row.get(1)?, locale: row.get(2)? },
             kind: row.get(3)?,
             status: rows::code(row, 4, EntryStatus::from_code, "status")?,
         };

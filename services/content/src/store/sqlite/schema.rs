@@ -15,6 +15,7 @@ const TABLES: &str = "
 --   newest first (client, source, type merged)            entries_newest; status is always given
 --   by slug                                               entries_slug
 --   tombstones to forget                                  entries_tombstones
+-- `tags_print` is a fingerprint of the tags, 0 if there are none: equal ones need no look at the content.
 CREATE TABLE entries (
     client TEXT NOT NULL,
     source TEXT NOT NULL,
@@ -30,7 +31,7 @@ CREATE TABLE entries (
     delivery BLOB NOT NULL,
     revision INTEGER NOT NULL,
     touched INTEGER NOT NULL,
-    tagged INTEGER NOT NULL,
+    tags_print INTEGER NOT NULL,
     provider_updated_at INTEGER,
     content_hash BLOB,
     slug TEXT,

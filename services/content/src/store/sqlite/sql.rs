@@ -112,9 +112,11 @@ macro_rules! delivery_columns {
 }
 
 statements! {
-    DEDUP_FIND = "SELECT delivery, expires_at FROM dedup_marks WHERE mark = ?1";
+    DEDUP_FIND = "SELECT delivery FROM dedup_marks WHERE mark = ?1";
     DEDUP_PUT = "INSERT INTO dedup_marks (mark, delivery, expires_at) VALUES (?1, ?2, ?3)
-        ON CONFLICT (mark) DO UPDATE SET delivery = excluded.delivery, expires_at = excluded.expires_at";
+        ON CONFLICT (mark) DO UPDATE SET delivery = excluded.delivery, expires_at = excluded.expires_at
+        WHERE expires_at <= ?4 OR delivery = excluded.delivery";
+    DEDUP_TAKE_BACK = "DELETE FROM dedup_marks WHERE mark = ?1 AND delivery = ?2";
     DEDUP_WALK = "SELECT mark, expires_at FROM dedup_marks WHERE mark > ?1 ORDER BY mark LIMIT ?2";
     DEDUP_FORGET = "DELETE FROM dedup_marks WHERE mark = ?1 AND expires_at <= ?2";
 
@@ -140,13 +142,13 @@ statements! {
         WHERE delivery_no > ?3 AND +client = ?1 AND +source = ?2 AND body_segment IS NOT NULL";
     DELIVERY_BODY_GONE = "UPDATE deliveries SET body_segment = NULL WHERE delivery_no = ?1";
 
-    ENTRY_HEAD = "SELECT status, version_micros, version_rank, content_hash, revision, content_no, tagged, slug
+    ENTRY_HEAD = "SELECT status, version_micros, version_rank, content_hash, revision, content_no, tags_print, slug
         FROM entries WHERE client = ?1 AND source = ?2 AND type = ?3 AND id = ?4 AND locale = ?5";
     ENTRY_PUT = "INSERT INTO entries (client, source, type, id, locale, kind, status, version_micros, version_rank,
-        stored_at, expires_at, delivery, revision, touched, tagged, provider_updated_at, content_hash, slug, content_no)
+        stored_at, expires_at, delivery, revision, touched, tags_print, provider_updated_at, content_hash, slug, content_no)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)";
     ENTRY_SET = "UPDATE entries SET kind = ?6, status = ?7, version_micros = ?8, version_rank = ?9, stored_at = ?10,
-        expires_at = ?11, delivery = ?12, revision = ?13, touched = ?14, tagged = ?15, provider_updated_at = ?16,
+        expires_at = ?11, delivery = ?12, revision = ?13, touched = ?14, tags_print = ?15, provider_updated_at = ?16,
         content_hash = ?17, content_no = ?18
         WHERE client = ?1 AND source = ?2 AND type = ?3 AND id = ?4 AND locale = ?5";
     ENTRY_SET_SLUG = "UPDATE entries SET slug = ?6
