@@ -170,6 +170,15 @@ impl Dev {
         Process { child: Some(child), clients: Clients::new(&announced.grpc, &key), running: announced, root_key: key }
     }
 
+    /// Starts it and kills it after this time, however far it has come.
+    pub async fn start_and_kill(&self, after: Duration) {
+        let child = self.command().stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let mut child = child.unwrap_or_else(|error| panic!("cannot start: {error}"));
+        tokio::time::sleep(after).await;
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+
     /// Everything that it has written to its standard error.
     pub fn stderr(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(self.folder.join("stderr.log")).unwrap_or_default()).into_owned()

@@ -71,7 +71,12 @@ impl Scheduler {
         loop {
             let sites = self.engine.deps.store.sites_with_work(after, PAGE).await?;
             for site in &sites {
-                self.recover_site(site).await?;
+                match self.recover_site(site).await {
+                    Ok(()) => {}
+                    Err(error) if error.kind().is_transient() => return Err(error),
+                    // Trying again cannot help, and the other sites must not wait for this one.
+                    Err(error) => tracing::error!(%site, error = %chain(&error), "a site cannot be recovered"),
+                }
             }
             match sites.last() {
                 Some(last) if sites.len() == PAGE => after = Some(last.clone()),
@@ -125,14 +130,15 @@ impl Scheduler {
         }
     }
 
-    /// Looks at every site that is due, or at all that have work.
+    /// Looks at every site that is due, or at all that have work. One that fails does not stop the others.
     async fn pass(&self, all: bool) -> Result<(), Error> {
+        let mut failure = None;
         if all {
             let mut after = None;
             loop {
                 let sites = self.engine.deps.store.sites_with_work(after, PAGE).await?;
                 for site in &sites {
-                    self.tick(site).await?;
+                    failure = self.tick(site).await.err().or(failure);
                 }
                 match sites.last() {
                     Some(last) if sites.len() == PAGE => after = Some(last.clone()),
@@ -142,13 +148,16 @@ impl Scheduler {
         }
         // Those that wait for room are older than those that become due now.
         for site in self.engine.deps.store.waiting_for_room(PAGE).await? {
-            self.tick(&site).await?;
+            failure = self.tick(&site).await.err().or(failure);
         }
         loop {
             let now = self.engine.deps.clock.now();
             let due = self.engine.deps.store.due(now, PAGE).await?;
             for site in &due {
-                self.tick(site).await?;
+                failure = self.tick(site).await.err().or(failure);
+            }
+            if let Some(error) = failure {
+                return Err(error);
             }
             if due.len() < PAGE || self.shutdown.is_stopping() {
                 return Ok(());

@@ -330,6 +330,8 @@ async fn lists_are_paged_and_bad_input_names_its_field() {
 
     let unknown = client.trigger_build(trigger("acme", "nowhere", "")).await.expect_err("unknown");
     assert_eq!(unknown.code(), Code::NotFound);
+    let nowhere = pb::ListBuildsRequest { client_id: "acme".into(), site_id: "nowhere".into(), ..Default::default() };
+    assert_eq!(client.list_builds(nowhere).await.expect_err("unknown").code(), Code::NotFound);
     let bad = pb::GetBuildRequest { client_id: "acme".into(), build_id: "../x".into() };
     let bad = client.get_build(bad).await.expect_err("bad");
     assert!(bad.code() == Code::InvalidArgument && bad.message().contains("build_id"), "{bad}");

@@ -223,3 +223,19 @@ async fn a_dropped_build_leaves_nothing_running() {
     }
     until_gone(&pid_file).await;
 }
+
+#[tokio::test]
+async fn what_a_killed_process_left_running_is_found_by_its_environment() {
+    let (build, other) = (BuildId::generate(), BuildId::generate());
+    let spawn = |build: BuildId| {
+        let mut command = tokio::process::Command::new("sleep");
+        command.arg("1000").env("FRESHET_BUILD_ID", build.to_string()).process_group(0).kill_on_drop(true);
+        command.spawn().expect("started")
+    };
+    let (mut left, mut unrelated) = (spawn(build), spawn(other));
+    ProcessRunner::new().abandon(build).await;
+    let ended = tokio::time::timeout(support::PATIENCE, left.wait()).await.expect("ended").expect("a status");
+    assert!(!ended.success());
+    assert!(unrelated.try_wait().expect("a status").is_none(), "a build is never taken for another one");
+    unrelated.kill().await.expect("ended");
+}

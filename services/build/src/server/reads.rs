@@ -86,8 +86,16 @@ impl BuildServer {
             }
         };
         let size = page::size(request.page_size, PAGE_DEFAULT)?;
-        let query = BuildQuery { client: client.clone(), site, state, before, max: size };
+        let query = BuildQuery { client: client.clone(), site: site.clone(), state, before, max: size };
         let records = self.engine.deps.store.builds(query).await?;
+        // A site that left the catalogue still has its builds; one that never was has none.
+        if let Some(site) = site.filter(|_| records.is_empty()) {
+            let key = SiteKey::new(client.clone(), site);
+            let is_stored = self.engine.deps.store.load(&key).await?.version > 0;
+            if !is_stored {
+                self.known_site(&key)?;
+            }
+        }
         let next_page_token = match records.last() {
             Some(last) if records.len() == size => page::token(&filters, last.build.as_bytes()),
             _ => String::new(),

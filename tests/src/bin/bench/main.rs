@@ -33,7 +33,7 @@ enum Part {
     Entries,
     /// Ten thousand changes at once.
     Burst,
-    /// Only when asked for: keeps one Freshet busy and tells its process id, for a profiler.
+    /// Only when asked for: keeps one Freshet busy and tells what a delivery costs it.
     Profile,
 }
 

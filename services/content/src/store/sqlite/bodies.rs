@@ -5,7 +5,8 @@
 //! segment of an earlier process.
 //!
 //! **Invariant:** bytes are durable before the delivery is acknowledged ([`BodyLog::sync`] runs before every answer). A
-//! crash in between can leave a row whose bytes are missing; nobody was told of it, and its digest tells.
+//! power cut in between can leave a row whose bytes are missing; nobody was told of it, its digest tells, and the caller
+//! brings them again.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};

@@ -22,7 +22,10 @@ pub(super) fn end(connection: &Connection) -> rusqlite::Result<u64> {
 }
 
 /// In a transaction, so that what is forgotten meanwhile cannot become a gap.
-pub(super) fn page(connection: &Connection, query: &FeedQuery) -> Result<FeedPage, DbError> {
+///
+/// Nothing behind `durable` is shown: a power cut would take it back and give its number to another change, which
+/// whoever saw the first would then miss.
+pub(super) fn page(connection: &Connection, query: &FeedQuery, durable: u64) -> Result<FeedPage, DbError> {
     let end = end(connection)?;
     let floor = positive(value(connection, FEED_FLOOR)?);
     if query.after < floor || query.after > end {
@@ -35,6 +38,9 @@ pub(super) fn page(connection: &Connection, query: &FeedQuery) -> Result<FeedPag
     let mut examined = 0;
     while let Some(row) = found.next()? {
         let change = rows::feed_change(row)?;
+        if change.outcome.sequence > durable {
+            break;
+        }
         examined += 1;
         page.position = change.outcome.sequence;
         let wanted = query.source.as_ref().is_none_or(|source| *source == change.outcome.key.source)
@@ -46,18 +52,22 @@ pub(super) fn page(connection: &Connection, query: &FeedQuery) -> Result<FeedPag
     page.more = examined == query.limit;
     if !page.more {
         // Everything up to the end was looked at: the changes in between are other clients'.
-        page.position = end;
+        page.position = query.after.max(end.min(durable));
     }
     Ok(page)
 }
 
-pub(super) fn outbox(connection: &Connection, limit: usize) -> Result<OutboxBatch, DbError> {
+/// Nothing behind `durable`: the bus may outlive a power cut that the change does not.
+pub(super) fn outbox(connection: &Connection, limit: usize, durable: u64) -> Result<OutboxBatch, DbError> {
     let cursor = last(connection, sql::PUBLISHED_LAST)?;
     let mut batch = OutboxBatch { through: positive(cursor), is_empty: true, ..OutboxBatch::default() };
     let mut statement = sql::CHANGES_AFTER.on(connection)?;
     let mut found = statement.query(params![cursor, limit as i64])?;
     while let Some(row) = found.next()? {
         let change = rows::feed_change(row)?;
+        if change.outcome.sequence > durable {
+            break;
+        }
         batch.is_empty = false;
         batch.through = change.outcome.sequence;
         if change.outcome.effect == ChangeEffect::Published {

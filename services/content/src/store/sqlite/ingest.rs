@@ -7,7 +7,7 @@ use freshet_domain::{ChangeEffect, ChangeOp, DeliveryId, Retention, Timestamp};
 use freshet_kit::{Error, ErrorKind};
 use freshet_sqlite::DbError;
 use prost::Message as _;
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, params};
 use sha2::{Digest as _, Sha256};
 
 use super::apply::{Applier, PreparedChange};
@@ -32,17 +32,20 @@ pub(super) struct Prepared {
 
 /// What the job says.
 pub(super) enum Done {
-    /// Stored now, or by an earlier attempt of the same request.
-    Stored(Outcomes, Stored),
+    /// Stored, now or by an earlier attempt of the same request.
+    Stored(Outcomes),
     /// An earlier delivery had one of its keys.
     Duplicate(DeliveryId),
 }
 
-/// Whether something is new.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stored {
-    Now,
-    Before,
+impl Done {
+    /// The last position of the feed that it wrote, 0 if none.
+    pub(super) fn position(&self) -> u64 {
+        match self {
+            Done::Stored(outcomes) => outcomes.list.iter().map(|outcome| outcome.sequence).max().unwrap_or(0),
+            Done::Duplicate(_) => 0,
+        }
+    }
 }
 
 impl Prepared {
@@ -84,8 +87,11 @@ impl Prepared {
         bodies: &BodyLog,
         candidates: &Candidates,
     ) -> Result<Done, DbError> {
-        if let Some(done) = self.seen_before(connection)? {
-            return Ok(done);
+        if let Some(answer) = self.own_answer(connection, bodies)? {
+            return Ok(answer);
+        }
+        if let Some(duplicate) = self.remember(connection)? {
+            return Ok(duplicate);
         }
         let delivery_no: i64 = 1 + last(connection, sql::DELIVERY_LAST)?;
         let redacted = if self.redacts {
@@ -105,25 +111,33 @@ impl Prepared {
             outcomes.list.push(applier.apply(position, change)?);
         }
         self.write_row(connection, bodies, delivery_no, &outcomes)?;
-        Ok(Done::Stored(outcomes, Stored::Now))
+        Ok(Done::Stored(outcomes))
     }
 
-    /// The answer of an earlier delivery with one of the keys, or of this very one.
-    fn seen_before(&self, connection: &Connection) -> Result<Option<Done>, DbError> {
-        let id = self.delivery.delivery;
-        let own = sql::DELIVERY_OUTCOMES
-            .on(connection)?
-            .query_row([&id.as_bytes()[..]], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-            .optional()?;
-        if let Some((client, source, outcomes)) = own {
-            let (client, source, outcomes): (String, String, Vec<u8>) = (client, source, outcomes);
-            if client != self.delivery.client.as_str() || source != self.delivery.source.as_str() {
-                let message = "is the id of a delivery of another source";
-                return Err(Error::new(ErrorKind::Exists, "DELIVERY_EXISTS", format!("`delivery_id` {message}")).into());
+    /// The answer of an earlier attempt of this very request.
+    fn own_answer(&self, connection: &Connection, bodies: &BodyLog) -> Result<Option<Done>, DbError> {
+        let id = &self.delivery.delivery.as_bytes()[..];
+        let (outcomes, place) = {
+            let mut statement = sql::DELIVERY_ANSWER.on(connection)?;
+            let mut found = statement.query([id])?;
+            let Some(row) = found.next()? else { return Ok(None) };
+            let owner = (rows::text(row, 0)?, rows::text(row, 1)?);
+            if owner != (self.delivery.client.as_str(), self.delivery.source.as_str()) {
+                let message = "`delivery_id` is the id of a delivery of another source";
+                return Err(Error::new(ErrorKind::Exists, "DELIVERY_EXISTS", message).into());
             }
-            return Ok(Some(Done::Stored(Outcomes::read(&outcomes)?, Stored::Before)));
+            let same_body = rows::bytes(row, 6)? == self.body_sha256;
+            (Outcomes::read(rows::bytes(row, 2)?)?, rows::place(row, 3)?.filter(|_| same_body))
+        };
+        // A power cut after the first attempt may have left the row and taken the body, see `bodies`.
+        if let Some(place) = place.filter(|_| self.keeps_body)
+            && bodies.read(place, self.body_bytes).map_err(body_error)?.as_deref() != Some(&self.delivery.body[..])
+        {
+            let place = bodies.append(&self.delivery.body, self.delivery.stored_at).map_err(body_error)?;
+            let (segment, offset) = (number(place.segment), number(place.offset));
+            sql::DELIVERY_BODY_AGAIN.on(connection)?.execute(params![id, segment, offset])?;
         }
-        self.remember(connection)
+        Ok(Some(Done::Stored(outcomes)))
     }
 
     /// Writes the marks. If one of them is another delivery's, takes back what it wrote and names that delivery.

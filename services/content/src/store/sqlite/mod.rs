@@ -28,7 +28,7 @@ mod sql;
 mod sweep;
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ use freshet_sqlite::{Db, DbError};
 use rusqlite::Connection;
 
 use self::bodies::BodyLog;
-use self::ingest::{Done, Prepared, Stored};
+use self::ingest::{Done, Prepared};
 use self::invalidate::{Progress, Step};
 use self::redact::Candidates;
 use self::sweep::MarksWalk;
@@ -62,7 +62,9 @@ const SCRUB: &str = "scrub";
 pub struct SqliteStore {
     db: Db,
     bodies: Arc<BodyLog>,
-    signal: FeedSignal,
+    signal: Arc<FeedSignal>,
+    /// The last change whose write was answered: everything up to it survives a power cut.
+    durable: Arc<AtomicU64>,
     marks_walk: Mutex<MarksWalk>,
     secured: Arc<AtomicBool>,
 }
@@ -72,33 +74,46 @@ impl SqliteStore {
     /// does not exist.
     pub fn open(db: Db, body_dir: &Path) -> Result<Self, Error> {
         let bodies = BodyLog::open(body_dir).map_err(|error| cannot_open(body_dir, error))?;
-        Ok(Self::with_bodies(db, bodies))
+        Self::with_bodies(db, bodies)
     }
 
-    fn with_bodies(db: Db, bodies: BodyLog) -> Self {
+    fn with_bodies(db: Db, bodies: BodyLog) -> Result<Self, Error> {
         let bodies = Arc::new(bodies);
         let log = bodies.clone();
         db.before_answer(move || log.sync());
+        let durable = Arc::new(AtomicU64::new(db.read_blocking(|connection| Ok(feed::end(connection)?))?));
         let (signal, marks_walk, secured) = Default::default();
-        Self { db, bodies, signal, marks_walk, secured }
+        Ok(Self { db, bodies, signal, durable, marks_walk, secured })
     }
 
-    /// A job that may overwrite content. What SQLite frees is zeroed from the first one on, and not only while it
-    /// redacts: an older version of what is redacted later would otherwise survive in free pages.
+    /// A job that may append to the feed and says how far. Runs to its end whether or not the caller waits for it:
+    /// otherwise nobody would be told of a change whose caller has gone away.
+    async fn write_feed<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Connection, &BodyLog) -> Result<(T, u64), DbError> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (bodies, secured) = (self.bodies.clone(), self.secured.clone());
+        let (db, durable, signal) = (self.db.clone(), self.durable.clone(), self.signal.clone());
+        let task = tokio::spawn(async move {
+            let (value, position) = write(&db, bodies, secured, job).await?;
+            // Answers come in the order of commits or later, so nothing up to the position is still in doubt.
+            if position > durable.fetch_max(position, Ordering::AcqRel) {
+                signal.grew();
+            }
+            Ok(value)
+        });
+        task.await.unwrap_or_else(|error| Err(Error::internal("a write did not end").with_source(error)))
+    }
+
+    fn durable(&self) -> u64 {
+        self.durable.load(Ordering::Acquire)
+    }
+
     async fn write<T: Send + 'static>(
         &self,
         job: impl FnOnce(&Connection, &BodyLog) -> Result<T, DbError> + Send + 'static,
     ) -> Result<T, Error> {
-        let (bodies, secured) = (self.bodies.clone(), self.secured.clone());
-        self.db
-            .write(move |connection| {
-                if !secured.load(Ordering::Relaxed) {
-                    connection.query_row("PRAGMA secure_delete = ON", [], |_| Ok(()))?;
-                    secured.store(true, Ordering::Relaxed);
-                }
-                job(connection, &bodies)
-            })
-            .await
+        write(&self.db, self.bodies.clone(), self.secured.clone(), job).await
     }
 
     async fn read<T: Send + 'static>(
@@ -113,10 +128,11 @@ impl SqliteStore {
         let redaction = prepared.redaction();
         let candidates = self.read(move |connection| redact::candidates(connection, &redaction)).await?;
         let done = self
-            .write(move |connection, bodies| {
+            .write_feed(move |connection, bodies| {
                 let done = prepared.write(connection, bodies, &candidates)?;
                 sql::VALUE_PUT.on(connection)?.execute((SCRUB, 1))?;
-                Ok(done)
+                let position = done.position();
+                Ok((done, position))
             })
             .await?;
         for _ in 0..10 {
@@ -140,6 +156,24 @@ impl SqliteStore {
     }
 }
 
+/// What SQLite frees is zeroed from the first job on, and not only while it redacts: an older version of what is redacted
+/// later would otherwise survive in free pages.
+async fn write<T: Send + 'static>(
+    db: &Db,
+    bodies: Arc<BodyLog>,
+    secured: Arc<AtomicBool>,
+    job: impl FnOnce(&Connection, &BodyLog) -> Result<T, DbError> + Send + 'static,
+) -> Result<T, Error> {
+    db.write(move |connection| {
+        if !secured.load(Ordering::Relaxed) {
+            connection.query_row("PRAGMA secure_delete = ON", [], |_| Ok(()))?;
+            secured.store(true, Ordering::Relaxed);
+        }
+        job(connection, &bodies)
+    })
+    .await
+}
+
 fn cannot_open(folder: &Path, error: std::io::Error) -> Error {
     Error::unavailable(format!("the folder for raw bodies {} cannot be used", folder.display())).with_source(error)
 }
@@ -157,14 +191,16 @@ impl Store for SqliteStore {
         let done = if prepared.redacts {
             self.ingest_redaction(prepared).await?
         } else {
-            self.write(move |connection, bodies| prepared.write(connection, bodies, &Candidates::default())).await?
+            let job = move |connection: &Connection, bodies: &BodyLog| {
+                let done = prepared.write(connection, bodies, &Candidates::default())?;
+                let position = done.position();
+                Ok((done, position))
+            };
+            self.write_feed(job).await?
         };
         match done {
             Done::Duplicate(first) => Ok(Ingested { delivery: first, duplicate: true, outcomes: Vec::new() }),
-            Done::Stored(outcomes, stored) => {
-                if stored == Stored::Now && outcomes.list.iter().any(|outcome| outcome.sequence > 0) {
-                    self.signal.grew();
-                }
+            Done::Stored(outcomes) => {
                 Ok(Ingested { delivery: id, duplicate: false, outcomes: outcomes.into_domain(&source)? })
             }
         }
@@ -193,14 +229,12 @@ impl Store for SqliteStore {
         loop {
             let request = request.clone();
             let step = move |connection: &Connection, bodies: &BodyLog| {
-                invalidate::step(connection, bodies, &request, progress)
+                let step = invalidate::step(connection, bodies, &request, progress)?;
+                Ok((step, feed::end(connection)?))
             };
-            match self.write(step).await? {
+            match self.write_feed(step).await? {
                 Step::More(next) => progress = next,
-                Step::Done(invalidated) => {
-                    self.signal.grew();
-                    return Ok(invalidated);
-                }
+                Step::Done(invalidated) => return Ok(invalidated),
             }
         }
     }
@@ -221,15 +255,18 @@ impl Store for SqliteStore {
     }
 
     async fn feed_end(&self) -> Result<u64, Error> {
-        self.read(|connection| Ok(feed::end(connection)?)).await
+        Ok(self.durable())
     }
 
     async fn read_feed(&self, query: FeedQuery) -> Result<FeedPage, Error> {
-        self.read(move |connection| feed::page(connection, &query)).await
+        // Read before the transaction begins, so that it is no newer than what the transaction sees.
+        let durable = self.durable();
+        self.read(move |connection| feed::page(connection, &query, durable)).await
     }
 
     async fn read_outbox(&self, limit: usize) -> Result<OutboxBatch, Error> {
-        self.read(move |connection| feed::outbox(connection, limit)).await
+        let durable = self.durable();
+        self.read(move |connection| feed::outbox(connection, limit, durable)).await
     }
 
     async fn finish_outbox(&self, batch: &OutboxBatch, at: Timestamp) -> Result<(), Error> {

@@ -104,16 +104,16 @@ pub(super) fn version(row: &Row<'_>, column: usize) -> Result<SourceVersion, DbE
     Ok(SourceVersion { micros: row.get(column)?, rank: u8::try_from(rank).unwrap_or(u8::MAX) })
 }
 
+/// Where a body is, in two columns; `None` if it is not kept.
+pub(super) fn place(row: &Row<'_>, column: usize) -> Result<Option<Place>, DbError> {
+    let Some(segment) = row.get::<_, Option<i64>>(column)? else { return Ok(None) };
+    Ok(Some(Place { segment: u64::try_from(segment).unwrap_or(u64::MAX), offset: count(row, column + 1)? }))
+}
+
 /// A row of a statement made by `delivery_columns!`, and where its body is.
 pub(super) fn delivery(row: &Row<'_>, bodies: &BodyLog) -> Result<(Delivery, Option<Place>), DbError> {
     let source = SourceId::new(text(row, 2)?).map_err(|_| damaged("source"))?;
-    let place = match row.get::<_, Option<i64>>(14)? {
-        Some(segment) => {
-            let segment = u64::try_from(segment).unwrap_or(u64::MAX);
-            bodies.holds(segment).then_some(Place { segment, offset: count(row, 15)? })
-        }
-        None => None,
-    };
+    let place = place(row, 14)?.filter(|place| bodies.holds(place.segment));
     let delivery = Delivery {
         delivery: delivery_id(row, 0)?,
         client: ClientId::new(text(row, 1)?).map_err(|_| damaged("client"))?,

@@ -125,7 +125,9 @@ statements! {
         provider, event, reason, detail, proof, traceparent, headers, body_bytes, body_sha256, body_segment, body_offset,
         duplicates, first_published, outcomes)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, 0, ?19, ?20)";
-    DELIVERY_OUTCOMES = "SELECT client, source, outcomes FROM deliveries WHERE delivery = ?1";
+    DELIVERY_ANSWER = "SELECT client, source, outcomes, body_segment, body_offset, body_bytes, body_sha256
+        FROM deliveries WHERE delivery = ?1";
+    DELIVERY_BODY_AGAIN = "UPDATE deliveries SET body_segment = ?2, body_offset = ?3 WHERE delivery = ?1";
     DELIVERY_AGAIN = "UPDATE deliveries SET duplicates = duplicates + 1 WHERE delivery = ?1";
     DELIVERY_GET = delivery_columns!("delivery = ?1");
     DELIVERY_SOURCE_AFTER =

@@ -107,7 +107,7 @@ async fn a_full_disk_is_unavailable_and_leaves_everything_consistent() {
         file.write_all_at(bytes, offset)
     });
     let log = BodyLog::with_write(&folder.path().join("bodies"), 1 << 20, write_at).expect("opens");
-    let store = SqliteStore::with_bodies(database(folder.path()), log);
+    let store = SqliteStore::with_bodies(database(folder.path()), log).expect("opens");
     let new = |number: usize| NewDelivery {
         dedup_keys: vec![format!("id:{number}")],
         body: Bytes::from(vec![b'x'; 50]),
@@ -145,6 +145,36 @@ async fn a_body_whose_bytes_differ_is_not_given() {
     file.write_all_at(b"\0\0", 20).expect("written");
     let (kept, body) = store.get_delivery(&new.client, new.delivery, true).await.expect("read").expect("there");
     assert_eq!((kept.body_kept, body), (false, None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p1_a_body_that_a_power_cut_took_is_brought_again_by_the_retry() {
+    let folder = tempfile::tempdir().expect("folder");
+    let store = open(folder.path());
+    let new = NewDelivery { dedup_keys: vec!["id:1".into()], ..delivery(vec![upsert("1", 10, "a")]) };
+    let first = accepted(&store, new.clone()).await;
+    drop(store);
+    // The row survived, its bytes did not: nobody was answered.
+    let segment = folder.path().join("bodies/00000001.log");
+    std::fs::OpenOptions::new().write(true).open(segment).expect("segment").set_len(16).expect("cut");
+    let store = open(folder.path());
+    assert_eq!(store.ingest(new.clone()).await.expect("ingested"), first);
+    let (_, body) = store.get_delivery(&new.client, new.delivery, true).await.expect("read").expect("there");
+    assert_eq!(body, Some(new.body));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p4_a_change_is_told_although_its_caller_has_gone_away() {
+    let folder = tempfile::tempdir().expect("folder");
+    let store = open(folder.path());
+    let mut waiter = store.signal().waiter();
+    let impatient = store.ingest(delivery(vec![upsert("1", 10, "a")]));
+    let gone = tokio::time::timeout(Duration::ZERO, impatient).await;
+    assert!(gone.is_err() || gone.is_ok_and(|done| done.is_ok()));
+    let start = std::time::Instant::now();
+    assert!(waiter.wait(Duration::from_secs(20)).await);
+    assert!(start.elapsed() < Duration::from_secs(10), "told, and not found by the timer");
+    assert_eq!(store.read_outbox(10).await.expect("outbox").changes.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
