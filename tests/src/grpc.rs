@@ -71,11 +71,8 @@ impl Clients {
 
     /// A stored delivery.
     pub async fn delivery(&self, client: &str, delivery: &str) -> Result<content::Delivery, Status> {
-        let request = content::GetDeliveryRequest {
-            client_id: client.into(),
-            delivery_id: delivery.into(),
-            include_body: false,
-        };
+        let request =
+            content::GetDeliveryRequest { client_id: client.into(), delivery_id: delivery.into(), include_body: false };
         Ok(self.content().get_delivery(request).await?.into_inner().delivery.unwrap_or_default())
     }
 
@@ -148,8 +145,7 @@ impl Clients {
 
     /// A site.
     pub async fn site(&self, client: &str, site: &str) -> build::Site {
-        let request =
-            build::ListSitesRequest { client_id: client.into(), page_size: 1000, page_token: String::new() };
+        let request = build::ListSitesRequest { client_id: client.into(), page_size: 1000, page_token: String::new() };
         let page = self.build().list_sites(request).await;
         let page = page.unwrap_or_else(|status| panic!("sites are not listed: {status}")).into_inner();
         let mut sites = page.sites.into_iter();

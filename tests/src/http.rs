@@ -121,13 +121,7 @@ impl Poster {
     }
 
     /// Sends one request that must be answered.
-    pub async fn send(
-        &self,
-        method: &str,
-        url: &str,
-        headers: &[(String, String)],
-        body: impl Into<Bytes>,
-    ) -> Answer {
+    pub async fn send(&self, method: &str, url: &str, headers: &[(String, String)], body: impl Into<Bytes>) -> Answer {
         match self.try_send(method, url, headers, body).await {
             Ok(answer) => answer,
             Err(error) => panic!("{method} {url} was not answered: {error}"),

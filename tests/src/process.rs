@@ -90,13 +90,7 @@ impl Dev {
     /// In this folder, with this catalogue.
     pub fn new(folder: &Path, catalogue: &str, environment: BTreeMap<String, String>) -> Self {
         std::fs::write(folder.join("freshet.toml"), catalogue).unwrap_or_else(|error| panic!("{error}"));
-        Self {
-            folder: folder.to_owned(),
-            data: folder.join("data"),
-            environment,
-            log: "warn".to_owned(),
-            shell: None,
-        }
+        Self { folder: folder.to_owned(), data: folder.join("data"), environment, log: "warn".to_owned(), shell: None }
     }
 
     fn command(&self) -> Command {

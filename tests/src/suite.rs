@@ -121,8 +121,7 @@ impl TestSuite {
         let file = folder.path().join("freshet.toml");
         std::fs::write(&file, &options.catalogue).unwrap_or_else(|error| panic!("no catalogue: {error}"));
         let registry = Arc::new(Registry::new());
-        let reader =
-            CatalogueReader::new(&file, data.path(), options.secrets.clone(), registry.clone(), &root_key);
+        let reader = CatalogueReader::new(&file, data.path(), options.secrets.clone(), registry.clone(), &root_key);
         let catalogue = reader.read(&options.catalogue).unwrap_or_else(|problems| panic!("{problems}"));
         let catalogue = CatalogueHandle::new(catalogue);
         let mut layers = Layers::new(DEFAULTS);

@@ -153,14 +153,15 @@ async fn p1_p2_p4_kill_9_loses_nothing_and_repeats_nothing() {
 
     let mut process = dev.start().await;
     let clients = process.clients.clone();
-    account(&clients, &senders).await;
+    let (deliveries, entries) = account(&clients, &senders).await;
+    println!("{deliveries} deliveries of {entries} entries are accounted for");
     let status = process.stop().await.expect("it ran");
     assert!(status.success(), "{status}");
     assert!(!dev.stderr().contains("panicked"), "{}", dev.stderr());
 }
 
-/// Holds every answer against what is there.
-async fn account(clients: &Clients, senders: &[Sender]) {
+/// Holds every answer against what is there. Returns the number of deliveries and of entries.
+async fn account(clients: &Clients, senders: &[Sender]) -> (usize, usize) {
     // From the spool some may come a little later.
     for sender in senders {
         for (_, _, id) in &sender.sent.acknowledged {
@@ -181,7 +182,7 @@ async fn account(clients: &Clients, senders: &[Sender]) {
         check_entries(clients, sender, &by_id, &written).await;
     }
     check_builds(clients, &deliveries).await;
-    println!("{} deliveries, {} entries, all accounted for", deliveries.len(), written.len());
+    (deliveries.len(), written.len())
 }
 
 type Key = (String, String, String);

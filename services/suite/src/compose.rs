@@ -253,7 +253,7 @@ struct SpoolProbe(Arc<dyn Spool>);
 #[async_trait]
 impl Probe for SpoolProbe {
     async fn status(&self) -> ComponentStatus {
-        let (healthy, detail) = match self.0.len().await {
+        let (healthy, detail) = match self.0.count().await {
             Ok((0, 0)) => (true, "empty".to_owned()),
             Ok((waiting, aside)) => (false, format!("{waiting} deliveries wait, {aside} were put aside")),
             Err(error) => (false, error.to_string()),

@@ -79,10 +79,8 @@ async fn whoever_sends_too_often_is_told_when_to_come_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn more_than_can_be_served_is_shed() {
-    let suite = Options::new(client("tidewater", &["journal"], SOON))
-        .settings("[ingress]\nrequests_max = 2")
-        .start()
-        .await;
+    let suite =
+        Options::new(client("tidewater", &["journal"], SOON)).settings("[ingress]\nrequests_max = 2").start().await;
     strapi(&suite, article("first", "")).await.kept("accepted");
     let request = strapi_request(&article("held", ""), "expect: 100-continue\r\n");
     let (head, body) = request.split_once("\r\n\r\n").expect("head and body");

@@ -26,7 +26,8 @@ fn forgeries(good: &str) -> Vec<(&'static str, String)> {
         let end = text.chars().last().expect("not empty");
         format!("{}{}", &text[..text.len() - 1], if end == 'A' || end == '0' { 'B' } else { '0' })
     };
-    let (scheme, value) = good.rsplit_once([' ', ',', '=']).filter(|(_, value)| !value.is_empty()).unwrap_or(("", good));
+    let (scheme, value) =
+        good.rsplit_once([' ', ',', '=']).filter(|(_, value)| !value.is_empty()).unwrap_or(("", good));
     let prefix = &good[..good.len() - value.len()];
     let _ = scheme;
     vec![

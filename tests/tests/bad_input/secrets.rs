@@ -164,11 +164,8 @@ fn search_folder(data: &Path) {
 async fn p8_no_secret_is_in_a_log_an_answer_or_a_file() {
     let folder = tempdir().expect("a folder");
     let names: Vec<&str> = SOURCES.iter().map(|(source, ..)| *source).collect();
-    let catalogue = format!(
-        "{}{}",
-        client("tidewater", &names, SOON),
-        key("webhooks", KEY, &["tidewater"], &["webhook"])
-    );
+    let catalogue =
+        format!("{}{}", client("tidewater", &names, SOON), key("webhooks", KEY, &["tidewater"], &["webhook"]));
     let mut environment = BTreeMap::new();
     for (name, provider, _) in SOURCES {
         let prefix = if provider == "standard_webhooks" { "whsec_" } else { "" };

@@ -46,8 +46,7 @@ async fn p4_what_comes_during_a_build_is_in_the_next_one(path: RpcPath) {
 }
 
 async fn p4_a_failed_build_leaves_the_old_site_and_the_next_one_carries_the_change(path: RpcPath) {
-    let suite =
-        Options::new(script::catalogue("max_attempts = 2\n")).path(path).start_prepared(script::prepare).await;
+    let suite = Options::new(script::catalogue("max_attempts = 2\n")).path(path).start_prepared(script::prepare).await;
     let good = suite.send("journal", Sample::new(0, 0)).await.kept("accepted").delivery_id();
     suite.clients.wait_live("tidewater", &good).await;
     let live = suite.clients.wait_idle("tidewater", "www").await.live_build.expect("live").build_id;
@@ -97,11 +96,8 @@ async fn p4_a_paused_site_says_so_and_catches_up(path: RpcPath) {
     assert!(status.sites[0].detail.contains("stocktaking"), "{status:?}");
     assert_eq!(status.sites[0].changes_waiting, 2, "{status:?}");
 
-    let resume = build::ResumeSiteRequest {
-        client_id: "tidewater".into(),
-        site_id: "www".into(),
-        request_id: request_id(),
-    };
+    let resume =
+        build::ResumeSiteRequest { client_id: "tidewater".into(), site_id: "www".into(), request_id: request_id() };
     suite.clients.build().resume_site(resume).await.expect("resumed");
     suite.clients.wait_live("tidewater", &held).await;
     suite.clients.wait_live("tidewater", &more).await;

@@ -36,8 +36,7 @@ async fn p4_p6_ten_thousand_changes_need_one_build(path: RpcPath) {
     const CHANGES: u64 = 10_000;
     let clock = ManualClock::at(Timestamp::now());
     let begin = freshet_kit::Clock::now(&clock);
-    let suite =
-        Options::new(client("tidewater", &["journal"], POLICY)).path(path).clock(clock.clone()).start().await;
+    let suite = Options::new(client("tidewater", &["journal"], POLICY)).path(path).clock(clock.clone()).start().await;
     let suite = &suite;
     let ids: Vec<String> = futures::stream::iter(0..CHANGES)
         .map(|number| {
@@ -64,8 +63,7 @@ async fn p4_p6_ten_thousand_changes_need_one_build(path: RpcPath) {
 
 async fn p5_a_batch_starts_after_max_wait_whatever_keeps_coming(path: RpcPath) {
     let clock = ManualClock::at(Timestamp::now());
-    let suite =
-        Options::new(client("tidewater", &["journal"], POLICY)).path(path).clock(clock.clone()).start().await;
+    let suite = Options::new(client("tidewater", &["journal"], POLICY)).path(path).clock(clock.clone()).start().await;
     let send = |number: u64| suite.send("journal", Sample::new(number, 0));
     let first = send(0).await.kept("accepted").delivery_id();
     let batch: Batch = suite.clients.wait_pending("tidewater", "www", 1).await;

@@ -33,10 +33,8 @@ async fn a_bad_edit_is_refused_and_a_good_one_adds_a_source(path: RpcPath) {
     assert_eq!(suite.clients.wait_idle("tidewater", "www").await.source_ids, ["journal", "stories"]);
 
     // A site that comes later is built with what is there.
-    let more = format!(
-        "{}\n[[client.site]]\nid = \"second\"\nsources = [\"stories\"]\n{SOON}\n",
-        suite.catalogue_text()
-    );
+    let more =
+        format!("{}\n[[client.site]]\nid = \"second\"\nsources = [\"stories\"]\n{SOON}\n", suite.catalogue_text());
     suite.edit_catalogue(more);
     wait_for("the new site to be in force", || async {
         let found = suite.catalogue.get().site("tidewater", "second").is_some();

@@ -104,8 +104,7 @@ async fn p3_an_older_change_never_wins(path: RpcPath) {
 }
 
 async fn p6_what_changes_no_page_starts_no_build(path: RpcPath) {
-    let suite =
-        Options::new(client("tidewater", &["journal", "outlet", "workshop"], SOON)).path(path).start().await;
+    let suite = Options::new(client("tidewater", &["journal", "outlet", "workshop"], SOON)).path(path).start().await;
     let (source, at) = (suite.source("tidewater", "journal"), Timestamp::now());
     let sample = suite.sample(&source, Sample::new(0, 0).at(at));
     let first = suite.post(&source, &sample).await.kept("accepted").delivery_id();

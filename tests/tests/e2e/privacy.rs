@@ -16,8 +16,7 @@ fn with_body(sample: SampleDelivery, body: String) -> SampleDelivery {
     let secret = secret("tidewater", "outlet", "shopify_advanced");
     let mut mac = Hmac::<sha2::Sha256>::new_from_slice(secret.as_bytes()).expect("any length will do");
     mac.update(body.as_bytes());
-    let signature =
-        base64::Engine::encode(&base64::engine::general_purpose::STANDARD, mac.finalize().into_bytes());
+    let signature = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, mac.finalize().into_bytes());
     let headers = sample
         .headers
         .into_iter()
@@ -36,8 +35,7 @@ fn marked(suite: &TestSuite, sample: Sample<'_>, text: &str, marker: &str) -> Sa
 }
 
 async fn p8_personal_fields_are_kept_nowhere(path: RpcPath) {
-    let mut suite =
-        Options::new(client("tidewater", &["outlet", "workshop"], SOON)).path(path).start().await;
+    let mut suite = Options::new(client("tidewater", &["outlet", "workshop"], SOON)).path(path).start().await;
     suite.send("outlet", Sample::event("orders/create", 0, 0)).await.kept("accepted");
     suite.send("workshop", Sample::event("order.created", 0, 0)).await.kept("accepted");
     suite.send("outlet", Sample::event("customers/data_request", 0, 0)).await.kept("ignored");

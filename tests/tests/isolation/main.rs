@@ -7,15 +7,8 @@ mod webhooks;
 use freshet_tests::catalogues::{SOON, client, key};
 
 /// Every scope that a key can have.
-const SCOPES: [&str; 7] = [
-    "webhook",
-    "content:read",
-    "content:write",
-    "build:read",
-    "build:write",
-    "control:read",
-    "control:write",
-];
+const SCOPES: [&str; 7] =
+    ["webhook", "content:read", "content:write", "build:read", "build:write", "control:read", "control:write"];
 
 /// Keys as their holders know them.
 const ALPHA: &str = "fk_alpha_0123456789abcdefghijklmnopqrstuvwxyz";

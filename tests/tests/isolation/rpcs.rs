@@ -76,20 +76,12 @@ fn requests(beta: &Beta) -> BTreeMap<&'static str, (For, String)> {
         ),
         ("freshet.content.v1.ContentService.ListDeliveries", For::Client, format!("{{{client}}}")),
         ("freshet.build.v1.BuildService.TriggerBuild", For::Client, format!("{{{site}}}")),
-        (
-            "freshet.build.v1.BuildService.GetBuild",
-            For::Client,
-            format!(r#"{{{client},"buildId":"{build}"}}"#),
-        ),
+        ("freshet.build.v1.BuildService.GetBuild", For::Client, format!(r#"{{{client},"buildId":"{build}"}}"#)),
         ("freshet.build.v1.BuildService.ListBuilds", For::Client, format!("{{{client}}}")),
         ("freshet.build.v1.BuildService.CancelBuild", For::Client, format!("{{{of_build}}}")),
         ("freshet.build.v1.BuildService.RetryBuild", For::Client, format!("{{{of_build}}}")),
         ("freshet.build.v1.BuildService.WatchBuilds", For::Client, format!("{{{client}}}")),
-        (
-            "freshet.build.v1.BuildService.GetPendingBatch",
-            For::Client,
-            format!(r#"{{{client},"siteId":"www"}}"#),
-        ),
+        ("freshet.build.v1.BuildService.GetPendingBatch", For::Client, format!(r#"{{{client},"siteId":"www"}}"#)),
         ("freshet.build.v1.BuildService.FlushBatch", For::Client, format!("{{{site}}}")),
         ("freshet.build.v1.BuildService.PauseSite", For::Client, format!("{{{site}}}")),
         ("freshet.build.v1.BuildService.ResumeSite", For::Client, format!("{{{site}}}")),
@@ -146,7 +138,10 @@ async fn prepared(suite: &TestSuite) -> Beta {
     }
     let build = suite.clients.builds("beta", "www").await[0].build_id.clone();
     let key = suite.clients.entries("beta", "journal").await[0].key.clone().expect("a key");
-    let entry = format!(r#"{{"sourceId":"{}","type":"{}","id":"{}","locale":"{}"}}"#, key.source_id, key.r#type, key.id, key.locale);
+    let entry = format!(
+        r#"{{"sourceId":"{}","type":"{}","id":"{}","locale":"{}"}}"#,
+        key.source_id, key.r#type, key.id, key.locale
+    );
     Beta { delivery: beta, build, entry }
 }
 
@@ -273,8 +268,7 @@ async fn p7_ids_and_tokens_of_another_client_open_nothing() {
     };
     let mut parts = suite.clients.content().export_snapshot(export).await.expect("exported").into_inner();
     let token = parts.message().await.expect("a part").expect("a part").resume_token;
-    let watch =
-        content::WatchChangesRequest { client_id: "alpha".into(), resume_token: token, ..Default::default() };
+    let watch = content::WatchChangesRequest { client_id: "alpha".into(), resume_token: token, ..Default::default() };
     let status = clients.content().watch_changes(watch).await.expect_err("bound");
     assert_eq!(status.code(), Code::InvalidArgument, "{status}");
 

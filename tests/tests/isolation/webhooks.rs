@@ -25,9 +25,7 @@ async fn p7_a_webhook_reaches_its_own_client_only() {
     let path = format!("/webhook/shopify_basic/beta.shop?key={ALPHA}");
     post(&suite, &path, "beta", "shop", &[]).await.problem(401);
     let bearer = format!("Bearer {ALPHA}");
-    post(&suite, "/webhook/shopify_basic/beta.shop", "beta", "shop", &[("authorization", &bearer)])
-        .await
-        .problem(401);
+    post(&suite, "/webhook/shopify_basic/beta.shop", "beta", "shop", &[("authorization", &bearer)]).await.problem(401);
     assert_eq!(suite.clients.deliveries("beta").await, []);
     assert_eq!(suite.clients.deliveries("alpha").await, []);
 

@@ -54,7 +54,7 @@ pub async fn p1_what_was_kept_survives_and_comes_back_in_order<H: Harness>() {
     let found = spool.oldest(10).await.expect("read");
     assert!(found.iter().map(|(_, spooled)| spooled).eq(&kept));
     assert_eq!(spool.oldest(2).await.expect("read").len(), 2);
-    assert_eq!(spool.len().await.expect("counted"), (3, 0));
+    assert_eq!(spool.count().await.expect("counted"), (3, 0));
 }
 
 /// What was replayed is gone, and what was put aside waits no longer but is still counted.
@@ -68,7 +68,7 @@ pub async fn what_was_replayed_is_gone_and_what_was_put_aside_is_counted<H: Harn
     spool.remove(found[0].0).await.expect("a second time is no error");
     spool.set_aside(found[1].0, "nobody wants it").await.expect("put aside");
     assert_eq!(spool.oldest(10).await.expect("read"), []);
-    assert_eq!(spool.len().await.expect("counted"), (0, 1));
+    assert_eq!(spool.count().await.expect("counted"), (0, 1));
 }
 
 /// Makes a test of every case for an engine.

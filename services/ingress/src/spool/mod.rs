@@ -34,6 +34,7 @@ pub enum Spooled {
 
 /// Where such deliveries are kept.
 #[async_trait]
+#[allow(clippy::len_without_is_empty)] // It counts two things, so "empty" would not say which.
 pub trait Spool: Send + Sync {
     /// Keeps one. After `Ok` it is durable.
     async fn put(&self, spooled: Spooled) -> Result<(), Error>;
@@ -44,7 +45,7 @@ pub trait Spool: Send + Sync {
     /// Puts one aside that will never be taken, with the reason. It is kept for people to look at.
     async fn set_aside(&self, number: i64, reason: &str) -> Result<(), Error>;
     /// How many wait, and how many were put aside.
-    async fn len(&self) -> Result<(u64, u64), Error>;
+    async fn count(&self) -> Result<(u64, u64), Error>;
 }
 
 /// True if the delivery may be kept before it was verified: a valid API key of the source's client came with it.

@@ -124,7 +124,7 @@ impl Spool for SqliteSpool {
             .await
     }
 
-    async fn len(&self) -> Result<(u64, u64), Error> {
+    async fn count(&self) -> Result<(u64, u64), Error> {
         self.db
             .read(|connection| {
                 let count = |sql: &str| -> rusqlite::Result<i64> {

@@ -15,10 +15,11 @@ pub trait Harness {
     type Guard: Send;
 
     /// A fresh bus. The clock is the one that visibility is measured by.
-    fn make(
-        options: QueueOptions,
-    ) -> impl Future<Output = (Arc<dyn Publisher>, Vec<Arc<dyn Queue>>, ManualClock, Self::Guard)> + Send;
+    fn make(options: QueueOptions) -> impl Future<Output = Made<Self::Guard>> + Send;
 }
+
+/// The topic, its two queues, the clock, and whatever must live as long.
+pub type Made<G> = (Arc<dyn Publisher>, Vec<Arc<dyn Queue>>, ManualClock, G);
 
 /// An event.
 pub fn event(id: &str, kind: &str) -> OutgoingEvent {

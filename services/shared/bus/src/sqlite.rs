@@ -338,14 +338,14 @@ mod tests {
     use freshet_sqlite::DbOptions;
 
     use super::*;
-    use crate::contract::Harness;
+    use crate::contract::{Harness, Made};
 
     struct Sqlite;
 
     impl Harness for Sqlite {
         type Guard = tempfile::TempDir;
 
-        async fn make(options: QueueOptions) -> (Arc<dyn Publisher>, Vec<Arc<dyn Queue>>, ManualClock, Self::Guard) {
+        async fn make(options: QueueOptions) -> Made<Self::Guard> {
             let folder = tempfile::tempdir().expect("folder");
             let db = Db::open(&folder.path().join("bus.db"), &[MIGRATIONS], DbOptions::default()).expect("opens");
             let clock = ManualClock::at(Timestamp::from_secs(1_000));

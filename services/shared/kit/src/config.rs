@@ -105,10 +105,9 @@ impl Layers {
     }
 
     fn set(&mut self, key: String, value: String, origin: Origin) {
-        if self.values.contains_key(&key) {
-            self.values.insert(key, (value, origin));
-        } else {
-            self.problem(format!("{origin}: `{key}` is not a setting; see `freshet config explain`"));
+        match self.values.get_mut(&key) {
+            Some(known) => *known = (value, origin),
+            None => self.problem(format!("{origin}: `{key}` is not a setting; see `freshet config explain`")),
         }
     }
 

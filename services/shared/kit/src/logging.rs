@@ -27,9 +27,15 @@ where
         LogFormat::Json => {
             registry.with(tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(writer)).try_init()
         }
-        LogFormat::Text => {
-            registry.with(tracing_subscriber::fmt::layer().compact().with_target(false).with_ansi(std::io::stderr().is_terminal()).with_writer(writer)).try_init()
-        }
+        LogFormat::Text => registry
+            .with(
+                tracing_subscriber::fmt::layer()
+                    .compact()
+                    .with_target(false)
+                    .with_ansi(std::io::stderr().is_terminal())
+                    .with_writer(writer),
+            )
+            .try_init(),
     };
     drop(result);
 }

@@ -362,7 +362,7 @@ pub(crate) async fn providers(target: &Target) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let rows = page.providers.iter().map(|provider| {
-        let can = provider.capabilities.clone().unwrap_or_default();
+        let can = provider.capabilities.unwrap_or_default();
         let yes = |flag: bool| if flag { "yes" } else { "-" }.to_owned();
         let retries = can.retry_horizon.as_ref().map(duration_from_proto).unwrap_or_default();
         vec![
