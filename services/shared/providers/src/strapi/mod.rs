@@ -13,6 +13,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
+use freshet_domain::Asset;
 use freshet_domain::catalogue::{SettingProblem, Source};
 
 use crate::descriptor::{BODY_BYTES_DEFAULT, DEDUP_HORIZON_DEFAULT};
@@ -44,7 +45,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
     // Any: Strapi joins its own media type with the one of a custom header (`text/plain, application/json`).
     media_types: &[],
     events: normalise::EVENTS,
-    settings: &["header"],
+    settings: &["header", "url"],
     archived_headers: verify::ARCHIVED_HEADERS,
     answer_codes: &[],
     dedup_horizon: DEDUP_HORIZON_DEFAULT,
@@ -86,6 +87,19 @@ impl PreparedSource for Prepared {
     }
 
     fn normalise(&self, delivery: &RawDelivery<'_>) -> Result<Normalised, Refusal> {
-        normalise::normalise(&self.source.id, delivery)
+        let mut normalised = normalise::normalise(&self.source.id, delivery)?;
+        if let Some(base) = self.source.settings.text("url") {
+            for content in normalised.changes.iter_mut().filter_map(|change| change.content.as_mut()) {
+                make_absolute(base, &mut content.assets);
+            }
+        }
+        Ok(normalised)
+    }
+}
+
+/// With its default upload provider Strapi names pictures by their path on itself, which no site can show.
+fn make_absolute(base: &str, assets: &mut [Asset]) {
+    for asset in assets.iter_mut().filter(|asset| asset.url.starts_with('/') && !asset.url.starts_with("//")) {
+        asset.url.insert_str(0, base.trim_end_matches('/'));
     }
 }

@@ -37,6 +37,12 @@ pub(super) fn check(source: &Source) -> Vec<SettingProblem> {
         }
         Some(_) => problem("header", "must be a text"),
     }
+    let is_address = |text: &str| text.starts_with("https://") || text.starts_with("http://");
+    match source.settings.0.get("url") {
+        None => {}
+        Some(Setting::Text(url)) if is_address(url) => {}
+        Some(_) => problem("url", "must be Strapi's own address, for example `https://cms.example.com`"),
+    }
     if source.secrets.is_empty() && !source.require_key {
         problem(
             "secrets",

@@ -61,3 +61,16 @@ fn media_are_entries_of_their_own() {
     let v4 = change(&body("media.update").replace("\"documentId\":\"m1\",", ""));
     assert_eq!(v4.key.id, "1");
 }
+
+#[test]
+fn pictures_on_strapi_itself_become_absolute_where_its_address_is_known() {
+    let more = r#","cover":{"documentId":"c","url":"/uploads/c.png","mime":"image/png"},"logo":{"documentId":"l","url":"https://cdn.test/l.png","mime":"image/png"}"#;
+    let known = prepared(&Strapi, &[SECRET], &[("url", "https://cms.test/")]);
+    let delivery = TestDelivery::new(&[("authorization", SECRET)], v5("entry.publish", &set(PUBLISHED), more));
+    let mut changes = delivery.normalise(&*known).expect("understood").changes;
+    let assets = changes.remove(0).content.expect("content").assets;
+    let urls: Vec<&str> = assets.iter().map(|asset| asset.url.as_str()).collect();
+    assert_eq!(urls, ["https://cms.test/uploads/c.png", "https://cdn.test/l.png"]);
+    let wrong = source(&Strapi, &[SECRET], &[("url", "cms.test")]);
+    assert_eq!(Strapi.check_source(&wrong)[0].setting, "url");
+}
