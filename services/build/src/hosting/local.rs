@@ -155,121 +155,42 @@ impl Hosting for LocalHosting {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hosting::contract::Subject;
 
-    struct Fixture {
-        folder: tempfile::TempDir,
+    struct Local {
+        _folder: tempfile::TempDir,
         hosting: LocalHosting,
-        site: SiteKey,
     }
 
-    impl Fixture {
-        fn new() -> Self {
-            let folder = tempfile::tempdir().expect("a folder");
-            let site = SiteKey::new(ClientId::new("acme").expect("valid"), SiteId::new("shop").expect("valid"));
-            Self { hosting: LocalHosting::open(folder.path().join("sites")), folder, site }
+    async fn open() -> Local {
+        let folder = tempfile::tempdir().expect("a folder");
+        Local { hosting: LocalHosting::open(folder.path().join("sites")), _folder: folder }
+    }
+
+    impl Subject for Local {
+        fn hosting(&self) -> &dyn Hosting {
+            &self.hosting
         }
 
-        fn output(&self, text: &str) -> Output {
-            let inside = self.folder.path().join("project");
-            let folder = inside.join("out");
-            let _ = std::fs::remove_dir_all(&folder);
-            std::fs::create_dir_all(folder.join("deep/er")).expect("folders");
-            std::fs::write(folder.join("index.html"), text).expect("a file");
-            std::fs::write(folder.join("deep/er/a.txt"), text).expect("a file");
-            Output { folder, inside, owned: false }
+        async fn visit(&self, site: &SiteKey, path: &str) -> Option<String> {
+            let file = self.hosting.live_root(site.client.as_str(), site.site.as_str())?.join(path);
+            // A link would lead out of the release once the build's folder is gone.
+            file.symlink_metadata().ok().filter(|data| data.is_file())?;
+            std::fs::read_to_string(file).ok()
         }
 
-        async fn publish(&self, text: &str) -> BuildId {
-            let build = BuildId::generate();
-            self.hosting.stage(&self.site, build, &self.output(text)).await.expect("staged");
-            self.hosting.activate(&self.site, build).await.expect("activated");
-            build
-        }
-
-        fn live(&self) -> String {
-            let root = self.hosting.live_root("acme", "shop").expect("live");
-            std::fs::read_to_string(root.join("index.html")).expect("a page")
+        fn releases_kept(&self) -> usize {
+            RELEASES_KEPT
         }
     }
 
-    #[tokio::test]
-    async fn the_last_releases_are_kept_and_can_be_live_again() {
-        let fixture = Fixture::new();
-        assert_eq!(fixture.hosting.live_root("acme", "shop"), None);
-        let mut builds = Vec::new();
-        for number in 0..8 {
-            builds.push(fixture.publish(&number.to_string()).await);
-            assert_eq!(fixture.live(), number.to_string());
-        }
-        assert_eq!(fixture.hosting.releases(&fixture.site).await.expect("releases"), builds[3..]);
-        fixture.hosting.activate(&fixture.site, builds[3]).await.expect("kept");
-        assert_eq!(fixture.live(), "3");
-        assert!(fixture.hosting.activate(&fixture.site, builds[0]).await.is_err());
-        fixture.hosting.discard(&fixture.site, builds[3]).await.expect("the live one stays");
-        assert_eq!(fixture.live(), "3");
-    }
+    crate::hosting_contract!(open);
 
     #[tokio::test]
     async fn p7_names_that_leave_the_folder_have_no_root() {
-        let fixture = Fixture::new();
-        fixture.publish("x").await;
+        let local = open().await;
         for (client, site) in [("..", "acme"), ("acme", "shop/.."), ("", "shop"), ("acme", "/")] {
-            assert_eq!(fixture.hosting.live_root(client, site), None);
+            assert_eq!(local.hosting.live_root(client, site), None);
         }
-    }
-
-    #[tokio::test]
-    async fn bad_outputs_are_refused_and_leave_the_live_site() {
-        let fixture = Fixture::new();
-        fixture.publish("good").await;
-        let build = BuildId::generate();
-        let link = |to: &Path| {
-            let output = fixture.output("x");
-            std::os::unix::fs::symlink(to, output.folder.join("link")).expect("a link");
-            output
-        };
-        let outside = fixture.folder.path().join("secret");
-        std::fs::write(&outside, "secret").expect("a file");
-        let mut cases = vec![
-            (link(&outside), "leaves it"),
-            (link(Path::new("../../secret")), "leaves it"),
-            (link(Path::new("nowhere")), "leads nowhere"),
-            (link(Path::new("deep")), "link to a folder"),
-        ];
-        // Each case rewrites the same folder, so the last one made is looked at first.
-        while let Some((_, words)) = cases.pop() {
-            let output = match words {
-                "link to a folder" => link(Path::new("deep")),
-                "leads nowhere" => link(Path::new("nowhere")),
-                _ => link(&outside),
-            };
-            let error = fixture.hosting.stage(&fixture.site, build, &output).await.expect_err(words);
-            assert!(error.message().contains(words), "{error}");
-        }
-        let mut output = fixture.output("x");
-        std::fs::remove_dir_all(&output.folder).expect("removed");
-        let error = fixture.hosting.stage(&fixture.site, build, &output).await.expect_err("missing");
-        assert!(error.message().contains("no output folder"), "{error}");
-        std::fs::create_dir_all(&output.folder).expect("a folder");
-        let error = fixture.hosting.stage(&fixture.site, build, &output).await.expect_err("empty");
-        assert!(error.message().contains("empty"), "{error}");
-        output.folder = fixture.folder.path().join("sites");
-        let error = fixture.hosting.stage(&fixture.site, build, &output).await.expect_err("outside");
-        assert!(error.message().contains("leaves"), "{error}");
-        assert_eq!(fixture.live(), "good");
-        assert_eq!(fixture.hosting.releases(&fixture.site).await.expect("releases").len(), 1);
-    }
-
-    #[tokio::test]
-    async fn a_link_inside_the_output_becomes_a_copy() {
-        let fixture = Fixture::new();
-        let mut output = fixture.output("text");
-        output.owned = true;
-        std::os::unix::fs::symlink("index.html", output.folder.join("home.html")).expect("a link");
-        let build = BuildId::generate();
-        fixture.hosting.stage(&fixture.site, build, &output).await.expect("staged");
-        fixture.hosting.activate(&fixture.site, build).await.expect("activated");
-        let copy = fixture.hosting.live_root("acme", "shop").expect("live").join("home.html");
-        assert!(copy.symlink_metadata().expect("there").is_file());
     }
 }

@@ -1,5 +1,7 @@
 //! Where finished sites go.
 
+#[cfg(feature = "testkit")]
+pub mod contract;
 mod copy;
 mod local;
 
