@@ -1,6 +1,7 @@
 //! The rules of the workspace that no compiler checks.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -224,7 +225,9 @@ fn every_promise_of_the_readme_has_a_test() {
     let readme = read(&workspace().join("README.md"));
     let rows: Vec<&str> = readme.lines().filter(|line| line.trim_start().starts_with("| P")).collect();
     if rows.is_empty() && !all {
-        eprintln!("SKIPPED: README.md has no table of promises; FRESHET_REQUIRE_ALL=1 makes this a failure");
+        // Not through a macro: what those print is hidden when the test passes.
+        let note = b"SKIPPED: README.md has no table of promises; FRESHET_REQUIRE_ALL=1 makes this a failure\n";
+        std::io::stderr().write_all(note).expect("standard error");
         return;
     }
     let mut names = BTreeSet::new();

@@ -28,10 +28,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 async fn measure(bytes: usize, keep_body: bool) -> Result<(), Box<dyn std::error::Error>> {
     let folder = tempfile::tempdir_in(".")?;
     let db = Db::open(&folder.path().join("freshet.db"), &[freshet_content::MIGRATIONS], DbOptions::default())?;
-    if let Ok(size) = std::env::var("CACHE") {
-        let sql = format!("PRAGMA cache_size = -{size}");
-        db.write(move |connection| Ok(connection.execute_batch(&sql)?)).await?;
-    }
     let store = Arc::new(SqliteStore::open(db, &folder.path().join("bodies"))?);
     println!("{bytes} bytes of fields, raw bodies {}", if keep_body { "kept" } else { "not kept" });
     for (name, version) in [("first", 1), ("changed", 2), ("unchanged", 2)] {

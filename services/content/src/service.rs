@@ -10,6 +10,9 @@ use crate::model::{Entry, FeedQuery};
 use crate::wire::{self, IngestContext};
 use crate::{ContentDeps, token, watch};
 
+/// Content in one answer of `BatchGetEntries`; leaves room for what goes with it.
+const BATCH_BYTES_MAX: usize = 28 << 20;
+
 /// The use cases over what they are made of.
 #[derive(Clone)]
 pub(crate) struct Service {
@@ -70,6 +73,10 @@ impl Service {
         let keys = wire::keys_from_proto("keys", request.keys)?;
         let visible = Visible::new(self.now(), request.include_deleted, request.include_expired);
         let found = self.deps.store.get_entries(&client, keys.clone()).await?;
+        let bytes = |entry: &Entry| entry.content.as_ref().map_or(0, |content| content.fields_json.len());
+        if found.iter().flatten().map(bytes).sum::<usize>() > BATCH_BYTES_MAX {
+            return Err(Error::invalid("keys", "name more content than fits into one answer; ask for fewer at a time"));
+        }
         let mut response = pb::BatchGetEntriesResponse::default();
         for (key, entry) in keys.iter().zip(found) {
             match entry {

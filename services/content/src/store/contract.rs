@@ -91,6 +91,7 @@ cases! {
         newest_pages_have_every_entry_once_also_within_one_instant,
         expired_entries_are_listed_only_on_demand,
         an_overview_has_no_fields,
+        a_page_of_large_entries_is_cut,
         many_entries_that_pass_no_filter_end_in_empty_pages,
     }
     /// The change feed and the outbox.

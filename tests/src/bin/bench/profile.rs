@@ -37,6 +37,12 @@ pub(crate) async fn run(plan: &Plan) -> anyhow::Result<()> {
             format!("{thread} {:.1}", ticks as f64 * 1e4 / DELIVERIES as f64)
         });
         note(format!("    {}", spent.collect::<Vec<_>>().join(", ")));
+
+        let requests = Arc::new(maker.make(STRAPI, DELIVERIES / 4)?);
+        let load = Load { pace: Some(rate / 2.0), ..Load::new(freshet.address, &requests) };
+        let outcome = load.run().await?.checked()?;
+        let [p50, p99, most] = [0.5, 0.99, 1.0].map(|share| outcome.millis(share));
+        note(format!("    at half that rate: p50 {p50:.1} ms, p99 {p99:.1} ms, at most {most:.1} ms"));
     }
     freshet.stop().await
 }

@@ -52,8 +52,14 @@ pub async fn p2_either_dedup_key_makes_a_duplicate(store: &dyn Store) {
     let (kept, _) = store.get_delivery(&client("acme"), first.delivery, false).await.expect("read").expect("there");
     assert_eq!(kept.duplicates, 3);
     assert_eq!(feed(store, 0, true).await.len(), 1);
-    // A key that came with a duplicate is not remembered.
-    accepted(store, with_keys(&["id:9"], vec![])).await;
+    // Keys that came with a duplicate are not remembered.
+    let others: Vec<String> = (10..20).map(|number| format!("id:{number}")).collect();
+    let mut keys: Vec<&str> = others.iter().map(String::as_str).collect();
+    keys.push("hash:x");
+    assert!(store.ingest(with_keys(&keys, vec![])).await.expect("ingested").duplicate);
+    for other in &keys[..10] {
+        accepted(store, with_keys(&[other], vec![])).await;
+    }
 }
 
 /// Fifty at once.

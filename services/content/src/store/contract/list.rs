@@ -175,6 +175,22 @@ pub async fn an_overview_has_no_fields(store: &dyn Store) {
     assert_eq!((content.title.as_str(), content.tags.len(), content.fields_json.len()), ("Title a", 1, 0));
 }
 
+/// However many were asked for.
+pub async fn a_page_of_large_entries_is_cut(store: &dyn Store) {
+    for id in 0..6 {
+        let mut change = upsert(&id.to_string(), 10, "a");
+        if let Some(content) = &mut change.content {
+            content.fields_json = vec![b' '; 3 << 20].into();
+        }
+        ingest(store, change).await;
+    }
+    for order in [EntryOrder::Key, EntryOrder::Newest] {
+        let page = store.list_entries(EntryQuery { order, ..all_entries() }).await.expect("listed");
+        assert!(page.entries.len() < 6 && page.next.is_some());
+        assert_eq!(list(store, EntryQuery { order, ..all_entries() }).await.len(), 6);
+    }
+}
+
 /// A page looks at a bounded number of entries.
 pub async fn many_entries_that_pass_no_filter_end_in_empty_pages(store: &dyn Store) {
     for part in 0..6 {

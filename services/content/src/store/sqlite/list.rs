@@ -16,12 +16,16 @@ use crate::model::{EntryOrder, EntryPage, EntryPosition, EntryQuery};
 /// Entries looked at for one page.
 const EXAMINED_MAX: usize = 5_000;
 
+/// A page with more bytes of fields than this is sent though it has fewer entries: answers have a largest size.
+const PAGE_BYTES: usize = 4 << 20;
+
 /// Filtered keys that are gathered and sorted.
 const GATHERED_MAX: usize = 2_000;
 
 /// The page. The connection is in a transaction, so that keys and entries agree.
 pub(super) fn page(connection: &Connection, query: &EntryQuery) -> Result<EntryPage, DbError> {
-    let mut list = List { connection, query, sources: SourceCache::default(), page: EntryPage::default(), examined: 0 };
+    let mut list =
+        List { connection, query, sources: SourceCache::default(), page: EntryPage::default(), examined: 0, bytes: 0 };
     let indexed = query.slug.is_some() || query.tag.is_some();
     match query.order {
         EntryOrder::Newest if indexed => match list.gather_by_key()? {
@@ -48,6 +52,7 @@ struct List<'c> {
     sources: SourceCache,
     page: EntryPage,
     examined: usize,
+    bytes: usize,
 }
 
 /// Sorts as the newest-first list does, from large to small.
@@ -94,10 +99,12 @@ impl List<'_> {
             let mut found = statement.query(self.key(key))?;
             if let Some(row) = found.next()? {
                 let entry = rows::entry(row, &mut self.sources)?;
+                self.bytes += entry.content.as_ref().map_or(0, |content| content.fields_json.len());
                 self.page.entries.push(entry);
             }
         }
-        Ok(self.page.entries.len() < self.query.limit && self.examined < EXAMINED_MAX)
+        let has_room = self.page.entries.len() < self.query.limit && self.bytes < PAGE_BYTES;
+        Ok(has_room && self.examined < EXAMINED_MAX)
     }
 
     fn walk_sql(&self) -> Sql {

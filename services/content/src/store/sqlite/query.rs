@@ -12,6 +12,9 @@ use super::rows::{self, SourceCache};
 use super::sql;
 use crate::model::{Delivery, DeliveryPage, DeliveryPosition, DeliveryQuery, Entry};
 
+/// A page with more outcomes than this has no more deliveries: answers have a largest size.
+const PAGE_OUTCOMES: usize = 15_000;
+
 pub(super) fn entries(
     connection: &Connection,
     client: &ClientId,
@@ -87,13 +90,16 @@ pub(super) fn deliveries(
     })?;
 
     let mut page = DeliveryPage::default();
+    let mut outcomes = 0;
     let mut statement = sql::DELIVERY_GET.on(connection)?;
     while let Some(position) = merge.next()? {
         let mut found = statement.query([&position.delivery.as_bytes()[..]])?;
         if let Some(row) = found.next()? {
-            page.deliveries.push(rows::delivery(row, bodies)?.0);
+            let delivery = rows::delivery(row, bodies)?.0;
+            outcomes += delivery.outcomes.len();
+            page.deliveries.push(delivery);
         }
-        if page.deliveries.len() >= query.limit {
+        if page.deliveries.len() >= query.limit || outcomes >= PAGE_OUTCOMES {
             page.next = merge.has_next().then_some(position);
             break;
         }

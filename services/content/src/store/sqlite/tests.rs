@@ -164,6 +164,24 @@ async fn p1_a_body_that_a_power_cut_took_is_brought_again_by_the_retry() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_power_cut_could_take_back_is_neither_told_nor_published() {
+    let folder = tempfile::tempdir().expect("folder");
+    let store = open(folder.path());
+    for id in ["1", "2"] {
+        ingest(&store, upsert(id, 10, "a")).await;
+    }
+    // As if the second were committed and its sync still under way.
+    store.durable.store(1, Ordering::SeqCst);
+    assert_eq!(feed(&store, 0, false).await.len(), 1);
+    assert_eq!(store.read_outbox(10).await.expect("outbox").through, 1);
+    assert_eq!(store.feed_end().await.expect("end"), 1);
+    assert_eq!(feed(&store, 2, false).await.len(), 0, "the position of a snapshot that saw it is not gone");
+    ingest(&store, upsert("3", 10, "a")).await;
+    assert_eq!(feed(&store, 0, false).await.len(), 3);
+    assert_eq!(store.read_outbox(10).await.expect("outbox").through, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn p4_a_change_is_told_although_its_caller_has_gone_away() {
     let folder = tempfile::tempdir().expect("folder");
     let store = open(folder.path());
