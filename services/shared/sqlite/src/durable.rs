@@ -1,8 +1,8 @@
 //! The sync thread: makes committed groups durable, then answers their callers.
 //!
 //! SQLite itself syncs its log inside COMMIT when `synchronous=FULL`, and the writer would wait for the disk with every
-//! group. Here it runs with `synchronous=NORMAL`, which writes the log without syncing it, and this thread syncs: first
-//! what the rows point to (hooks), then the log. The writer runs the next group meanwhile. An answer is given only after
+//! group. Here it runs with `synchronous=NORMAL`, which writes the log without syncing it, and this thread syncs
+//! what the rows point to (hooks) and the log. The writer runs the next group meanwhile. An answer is given only after
 //! the sync that followed its commit, so an answered write survives a power cut just as with FULL.
 
 use std::fs::File;
@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use crate::DbError;
 use crate::group::Deliver;
 
-/// Makes durable what rows point to; runs before the log is synced.
+/// Makes durable what rows point to; runs while the log is synced.
 pub(crate) type Hooks = Arc<Mutex<Vec<Box<dyn Fn() -> io::Result<()> + Send>>>>;
 
 /// The writer's side.
@@ -83,16 +83,24 @@ impl Thread {
         }
     }
 
+    /// Syncs what rows point to and the log at the same time: nobody is answered before both are durable, and which of
+    /// them comes first does not matter to somebody who was not answered.
     fn sync(&mut self) -> io::Result<()> {
-        for hook in self.hooks.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            hook()?;
-        }
         let file = match &mut self.file {
             Some(file) => file,
             // The log stays the same file as long as the writer's connection is open.
             empty => empty.insert(File::open(&self.log)?),
         };
-        file.sync_data()
+        let hooks = self.hooks.lock().unwrap_or_else(PoisonError::into_inner);
+        if hooks.is_empty() {
+            return file.sync_data();
+        }
+        std::thread::scope(|scope| {
+            let log = scope.spawn(|| file.sync_data());
+            let hooks = hooks.iter().try_for_each(|hook| hook());
+            let log = log.join().unwrap_or_else(|_| Err(io::Error::other("the sync of the log panicked")));
+            hooks.and(log)
+        })
     }
 }
 
