@@ -17,7 +17,7 @@ use tonic::{Request, Response, Status};
 
 use crate::service::Service;
 
-/// The generated service over [`Service`].
+/// The generated service over the use cases.
 #[derive(Clone)]
 pub struct Server {
     service: Service,

@@ -8,7 +8,7 @@ use freshet_kit::{Error, ErrorKind};
 use rusqlite::Connection;
 
 use crate::durable::{Hooks, Sync};
-use crate::group::{self, Deliver, Job};
+use crate::group::{self, Deliver, Guard, Job};
 use crate::{DbError, Migrations, OpenError, open};
 
 /// How a database is opened.
@@ -65,7 +65,7 @@ impl Db {
         let writer = spawn(
             "sqlite-writer",
             Box::new(move || {
-                group::run(&connection, &queue, &sync);
+                group::serve(&connection, &queue, &sync);
                 drop(sync);
                 // Leaves one file behind, without a log to recover.
                 let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
@@ -104,8 +104,38 @@ impl Db {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, DbError> + Send + 'static,
     {
+        self.enqueue(job, Guard::Savepoint, |_| {}).await
+    }
+
+    /// As [`Db::write`], for jobs that fail before their first row or only because the store itself fails. Should such a
+    /// job fail later all the same, none of the rows that were written together with it stay, and every caller of them
+    /// gets a transient error. Saves the copies that a savepoint makes of pages which the group has already changed.
+    ///
+    /// `durable` is told of the value before the caller is, on the sync thread, and also when the caller has gone away.
+    pub async fn write_checked<T, F>(&self, job: F, durable: impl FnOnce(&T) + Send + 'static) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, DbError> + Send + 'static,
+    {
+        self.enqueue(job, Guard::Group, durable).await
+    }
+
+    /// As [`Db::write`]; see [`Db::write_checked`] for `durable`.
+    pub async fn write_then<T, F>(&self, job: F, durable: impl FnOnce(&T) + Send + 'static) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, DbError> + Send + 'static,
+    {
+        self.enqueue(job, Guard::Savepoint, durable).await
+    }
+
+    async fn enqueue<T, F>(&self, job: F, guard: Guard, durable: impl FnOnce(&T) + Send + 'static) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, DbError> + Send + 'static,
+    {
         let (answer, answered) = tokio::sync::oneshot::channel();
-        let job = Job::Write(Box::new(move |connection: Result<&Connection, Arc<DbError>>| {
+        let job: group::WriteJob = Box::new(move |connection: Result<&Connection, Arc<DbError>>| {
             let connection = match connection {
                 Ok(connection) => connection,
                 Err(error) => {
@@ -121,13 +151,16 @@ impl Db {
                     (Err(error), _) => Err(error.into()),
                     (Ok(_), Err(error)) => Err(group::commit_error(&error)),
                 };
+                if let Ok(value) = &outcome {
+                    durable(value);
+                }
                 // A caller that has gone away does not matter: the rows are committed.
                 let _ = answer.send(outcome);
             });
             (keep, deliver)
-        }));
+        });
         let Some(jobs) = &self.shared.jobs else { return Err(closed()) };
-        match jobs.try_send(job) {
+        match jobs.try_send(Job::Write(job, guard)) {
             Ok(()) => {}
             Err(mpsc::TrySendError::Full(_)) => {
                 return Err(Error::new(ErrorKind::Busy, "STORE_BUSY", "the store has too much to write")

@@ -24,21 +24,30 @@ pub(crate) fn nobody() -> Deliver {
     Box::new(|_| {})
 }
 
+/// What happens to the rows of a job that fails.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Guard {
+    /// They alone are rolled back.
+    Savepoint,
+    /// The whole group is rolled back.
+    Group,
+}
+
 pub(crate) enum Job {
-    Write(WriteJob),
+    Write(WriteJob, Guard),
     /// Starts the write-ahead log again from its beginning, so that it does not grow for ever under load.
     RestartLog,
 }
 
 /// Runs until every sender is gone.
-pub(crate) fn run(connection: &Connection, jobs: &mpsc::Receiver<Job>, sync: &Sync) {
+pub(crate) fn serve(connection: &Connection, jobs: &mpsc::Receiver<Job>, sync: &Sync) {
     while let Ok(first) = jobs.recv() {
         let mut group = Vec::with_capacity(16);
         let mut restart_log = false;
         let mut next = Some(first);
         while let Some(job) = next {
             match job {
-                Job::Write(job) => group.push(job),
+                Job::Write(job, guard) => group.push((job, guard)),
                 Job::RestartLog => restart_log = true,
             }
             next = if group.len() < GROUP_MAX { jobs.try_recv().ok() } else { None };
@@ -53,15 +62,18 @@ pub(crate) fn run(connection: &Connection, jobs: &mpsc::Receiver<Job>, sync: &Sy
     }
 }
 
-fn commit_group(connection: &Connection, group: Vec<WriteJob>, sync: &Sync) {
+fn commit_group(connection: &Connection, group: Vec<(WriteJob, Guard)>, sync: &Sync) {
     let mut delivers = Vec::with_capacity(group.len());
     let mut waiting = group.into_iter();
     let result = (|| {
         // After a failed sync nobody knows what the disk has: writing on would acknowledge what may be lost.
         sync.check()?;
         execute(connection, "BEGIN IMMEDIATE")?;
-        for job in waiting.by_ref() {
-            delivers.push(run_one(connection, job)?);
+        for (job, guard) in waiting.by_ref() {
+            match guard {
+                Guard::Savepoint => delivers.push(run_guarded(connection, job)?),
+                Guard::Group => delivers.push(run_unguarded(connection, job)?),
+            }
         }
         execute(connection, "COMMIT")
     })();
@@ -73,32 +85,47 @@ fn commit_group(connection: &Connection, group: Vec<WriteJob>, sync: &Sync) {
             }
             let error = Arc::new(DbError::Sqlite(error));
             delivers.into_iter().for_each(|deliver| deliver(Err(error.clone())));
-            waiting.for_each(|job| drop(job(Err(error.clone()))));
+            waiting.for_each(|(job, _)| drop(job(Err(error.clone()))));
         }
     }
 }
 
 /// Runs one job inside a savepoint. An error here means that the whole transaction is lost: SQLite ends it by itself
 /// when the disk is full or fails.
-fn run_one(connection: &Connection, job: WriteJob) -> rusqlite::Result<Deliver> {
+fn run_guarded(connection: &Connection, job: WriteJob) -> rusqlite::Result<Deliver> {
     execute(connection, "SAVEPOINT job")?;
-    let (keep, deliver) = match std::panic::catch_unwind(AssertUnwindSafe(|| job(Ok(connection)))) {
-        Ok(done) => done,
-        // The caller is told by its closed channel.
-        Err(_) => (false, nobody()),
-    };
+    let (keep, deliver) = run(connection, job);
     if !keep {
         if connection.is_autocommit() {
             deliver(Ok(()));
-            return Err(rusqlite::Error::SqliteFailure(
-                rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL),
-                Some("the transaction was rolled back by SQLite".into()),
-            ));
+            return Err(lost("the transaction was rolled back by SQLite"));
         }
         execute(connection, "ROLLBACK TO job")?;
     }
     execute(connection, "RELEASE job")?;
     Ok(deliver)
+}
+
+/// Runs one job without a savepoint, which would copy every page that the group has already changed. If the job fails
+/// after it has written, the group is lost.
+fn run_unguarded(connection: &Connection, job: WriteJob) -> rusqlite::Result<Deliver> {
+    let before = connection.total_changes();
+    let (keep, deliver) = run(connection, job);
+    if keep || (connection.total_changes() == before && !connection.is_autocommit()) {
+        return Ok(deliver);
+    }
+    deliver(Ok(()));
+    Err(lost("another write of the group failed"))
+}
+
+fn run(connection: &Connection, job: WriteJob) -> (bool, Deliver) {
+    // The caller of a job that panics is told by its closed channel.
+    std::panic::catch_unwind(AssertUnwindSafe(|| job(Ok(connection)))).unwrap_or_else(|_| (false, nobody()))
+}
+
+/// Everybody in the group may try again.
+fn lost(why: &str) -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR), Some(why.into()))
 }
 
 fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {

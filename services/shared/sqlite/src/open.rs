@@ -21,13 +21,14 @@ pub(crate) fn writer(path: &Path, migrations: &[Migrations]) -> Result<Connectio
     connection.busy_timeout(std::time::Duration::from_secs(2)).map_err(wrap)?;
     // A damaged file is found by the first real read, which this is.
     connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).map_err(wrap)?;
+    // A larger cache is no help: the system caches the file too, and SQLite walks its whole cache after some commits.
     // NORMAL: the log is synced by the sync thread (see `durable`), not inside COMMIT.
     connection
         .execute_batch(
             "PRAGMA journal_mode = WAL;
              PRAGMA synchronous = NORMAL;
              PRAGMA foreign_keys = OFF;
-             PRAGMA cache_size = -65536;
+             PRAGMA cache_size = -12288;
              PRAGMA temp_store = MEMORY;
              PRAGMA wal_autocheckpoint = 0;
              PRAGMA journal_size_limit = 67108864;",

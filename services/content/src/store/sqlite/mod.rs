@@ -86,23 +86,50 @@ impl SqliteStore {
         Ok(Self { db, bodies, signal, durable, marks_walk, secured })
     }
 
-    /// A job that may append to the feed and says how far. Runs to its end whether or not the caller waits for it:
-    /// otherwise nobody would be told of a change whose caller has gone away.
+    /// A job that may append to the feed and says how far. Whoever reads the feed is told whether or not the caller
+    /// waits: otherwise nobody would hear of a change whose caller has gone away.
     async fn write_feed<T: Send + 'static>(
         &self,
         job: impl FnOnce(&Connection, &BodyLog) -> Result<(T, u64), DbError> + Send + 'static,
     ) -> Result<T, Error> {
-        let (bodies, secured) = (self.bodies.clone(), self.secured.clone());
-        let (db, durable, signal) = (self.db.clone(), self.durable.clone(), self.signal.clone());
-        let task = tokio::spawn(async move {
-            let (value, position) = write(&db, bodies, secured, job).await?;
+        let (job, told) = (self.secured(job), self.tell_feed());
+        Ok(self.db.write_then(job, told).await?.0)
+    }
+
+    /// The same for a job that fails before its first row or not at all; see [`Db::write_checked`].
+    async fn write_feed_checked<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Connection, &BodyLog) -> Result<(T, u64), DbError> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (job, told) = (self.secured(job), self.tell_feed());
+        Ok(self.db.write_checked(job, told).await?.0)
+    }
+
+    /// Tells the feed's readers how far it is durable.
+    fn tell_feed<T>(&self) -> impl FnOnce(&(T, u64)) + Send + 'static {
+        let (durable, signal) = (self.durable.clone(), self.signal.clone());
+        move |(_, position)| {
             // Answers come in the order of commits or later, so nothing up to the position is still in doubt.
-            if position > durable.fetch_max(position, Ordering::AcqRel) {
+            if *position > durable.fetch_max(*position, Ordering::AcqRel) {
                 signal.grew();
             }
-            Ok(value)
-        });
-        task.await.unwrap_or_else(|error| Err(Error::internal("a write did not end").with_source(error)))
+        }
+    }
+
+    /// What SQLite frees is zeroed from the first job on, and not only while it redacts: an older version of what is
+    /// redacted later would otherwise survive in free pages.
+    fn secured<T>(
+        &self,
+        job: impl FnOnce(&Connection, &BodyLog) -> Result<T, DbError> + Send + 'static,
+    ) -> impl FnOnce(&Connection) -> Result<T, DbError> + Send + 'static {
+        let (bodies, secured) = (self.bodies.clone(), self.secured.clone());
+        move |connection| {
+            if !secured.load(Ordering::Relaxed) {
+                connection.query_row("PRAGMA secure_delete = ON", [], |_| Ok(()))?;
+                secured.store(true, Ordering::Relaxed);
+            }
+            job(connection, &bodies)
+        }
     }
 
     fn durable(&self) -> u64 {
@@ -113,7 +140,7 @@ impl SqliteStore {
         &self,
         job: impl FnOnce(&Connection, &BodyLog) -> Result<T, DbError> + Send + 'static,
     ) -> Result<T, Error> {
-        write(&self.db, self.bodies.clone(), self.secured.clone(), job).await
+        self.db.write(self.secured(job)).await
     }
 
     async fn read<T: Send + 'static>(
@@ -156,24 +183,6 @@ impl SqliteStore {
     }
 }
 
-/// What SQLite frees is zeroed from the first job on, and not only while it redacts: an older version of what is redacted
-/// later would otherwise survive in free pages.
-async fn write<T: Send + 'static>(
-    db: &Db,
-    bodies: Arc<BodyLog>,
-    secured: Arc<AtomicBool>,
-    job: impl FnOnce(&Connection, &BodyLog) -> Result<T, DbError> + Send + 'static,
-) -> Result<T, Error> {
-    db.write(move |connection| {
-        if !secured.load(Ordering::Relaxed) {
-            connection.query_row("PRAGMA secure_delete = ON", [], |_| Ok(()))?;
-            secured.store(true, Ordering::Relaxed);
-        }
-        job(connection, &bodies)
-    })
-    .await
-}
-
 fn cannot_open(folder: &Path, error: std::io::Error) -> Error {
     Error::unavailable(format!("the folder for raw bodies {} cannot be used", folder.display())).with_source(error)
 }
@@ -196,7 +205,7 @@ impl Store for SqliteStore {
                 let position = done.position();
                 Ok((done, position))
             };
-            self.write_feed(job).await?
+            self.write_feed_checked(job).await?
         };
         match done {
             Done::Duplicate(first) => Ok(Ingested { delivery: first, duplicate: true, outcomes: Vec::new() }),

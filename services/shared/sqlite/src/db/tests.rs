@@ -58,6 +58,30 @@ async fn a_failed_or_panicking_job_takes_only_its_own_rows() {
 }
 
 #[tokio::test]
+async fn a_checked_job_that_fails_late_takes_its_group_with_it_and_nobody_is_told_otherwise() {
+    let folder = tempfile::tempdir().expect("folder");
+    let db = db(folder.path());
+    let early = db.write_checked(|_| Err::<(), _>(Error::invalid("n", "is odd").into()), |()| {});
+    assert_eq!(early.await.expect_err("refused").kind(), ErrorKind::Invalid);
+    let writes = (0..50).map(|n| {
+        let db = db.clone();
+        tokio::spawn(async move {
+            let job = move |connection: &Connection| {
+                connection.execute("INSERT INTO t VALUES (?1, 'x')", [n])?;
+                if n == 25 { Err(Error::invalid("n", "is 25").into()) } else { Ok(()) }
+            };
+            db.write_checked(job, |()| {}).await.is_ok()
+        })
+    });
+    let mut answered = 0;
+    for write in writes.collect::<Vec<_>>() {
+        answered += i64::from(write.await.expect("ran"));
+    }
+    assert!(answered < 50);
+    assert_eq!(count(&db).await, answered, "what was answered is there, and nothing else");
+}
+
+#[tokio::test]
 async fn p1_an_answered_write_is_there_after_reopening() {
     let folder = tempfile::tempdir().expect("folder");
     let first = db(folder.path());
