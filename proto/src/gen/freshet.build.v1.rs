@@ -207,7 +207,7 @@ pub struct ListBuildsRequest {
 /// One page of builds.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListBuildsResponse {
-    /// The builds, newest first, without logs.
+    /// The builds, newest first, without logs and decisions; GetBuild has them.
     #[prost(message, repeated, tag = "1")]
     pub builds: ::prost::alloc::vec::Vec<Build>,
     /// For the next page; empty when this is the last.
