@@ -1,8 +1,8 @@
 //! Decides when a site is built, has it built, and keeps the record of every decision.
 //!
-//! A [`consumer`] takes change events from the queue and adds them to the pending batch of each site that uses the
-//! source. A [`scheduler`] watches the deadlines and starts builds; an [`executor`] runs one build: snapshot, runner,
-//! publish. The server answers `BuildService`. All of them go through one door, [`engine`]: load the site's state, ask
+//! A `consumer` takes change events from the queue and adds them to the pending batch of each site that uses the
+//! source. A `scheduler` watches the deadlines and starts builds; an `executor` runs one build: snapshot, runner,
+//! publish. The server answers `BuildService`. All of them go through one door, `engine`: load the site's state, ask
 //! the pure [`machine`], commit state and records together, then act.
 //!
 //! **Invariants**

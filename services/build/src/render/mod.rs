@@ -4,7 +4,7 @@
 //! - Nothing that a provider sent reaches a page as markup: HTML fields become plain text in blocks, and the templates
 //!   escape every text.
 //! - Addresses are `http`, `https` or relative; no other scheme reaches an attribute.
-//! - File names come from [`slug`] only, so no entry writes outside the output folder or over another one.
+//! - File names come from `slug` only, so no entry writes outside the output folder or over another one.
 //! - The pages need nothing from elsewhere but the pictures that entries name.
 
 mod body;
