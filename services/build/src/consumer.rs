@@ -41,8 +41,10 @@ impl Consumer {
         let backoff = Backoff { first: Duration::from_millis(200), max: Duration::from_secs(30) };
         let mut errors = 0;
         while !self.shutdown.is_stopping() {
+            // The first poll only proves that the queue answers: a start does not wait for a message.
+            let wait = if latch.is_some() { Duration::ZERO } else { POLL };
             // Not in a select: a poll that is dropped leaves its messages invisible until their time runs out.
-            match self.engine.deps.queue.receive(MESSAGES_MAX, POLL).await {
+            match self.engine.deps.queue.receive(MESSAGES_MAX, wait).await {
                 Ok(messages) => {
                     errors = 0;
                     latch = None;

@@ -18,13 +18,14 @@ pub struct DbOptions {
     pub queue_max: usize,
     /// Reads that may run at the same time.
     pub readers_max: usize,
-    /// The write-ahead log is copied into the database when it is larger than this many bytes.
+    /// The write-ahead log is copied into the database when it is larger than this many bytes. Starting it again costs
+    /// the writer a sync of the database, so not too often; reading it after a crash takes a second for each GiB or so.
     pub log_bytes: u64,
 }
 
 impl Default for DbOptions {
     fn default() -> Self {
-        Self { queue_max: 8_192, readers_max: 4, log_bytes: 32 << 20 }
+        Self { queue_max: 8_192, readers_max: 4, log_bytes: 128 << 20 }
     }
 }
 

@@ -31,7 +31,7 @@ pub(crate) fn writer(path: &Path, migrations: &[Migrations]) -> Result<Connectio
              PRAGMA cache_size = -12288;
              PRAGMA temp_store = MEMORY;
              PRAGMA wal_autocheckpoint = 0;
-             PRAGMA journal_size_limit = 67108864;",
+             PRAGMA journal_size_limit = 268435456;",
         )
         .map_err(wrap)?;
     connection.set_prepared_statement_cache_capacity(128);

@@ -74,7 +74,11 @@ impl Plan {
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> ExitCode {
     let args = Args::parse();
-    let result = if args.serve_bare { bare::serve().await } else { run(args).await };
+    // Interrupted, it drops what it holds like at any other end: the processes it started and their folders.
+    let result = tokio::select! {
+        result = async { if args.serve_bare { bare::serve().await } else { run(args).await } } => result,
+        result = interrupted() => result,
+    };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -82,6 +86,16 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Ctrl-C or SIGTERM.
+async fn interrupted() -> anyhow::Result<()> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        result = tokio::signal::ctrl_c() => result?,
+        _ = terminate.recv() => {}
+    }
+    anyhow::bail!("interrupted")
 }
 
 async fn run(args: Args) -> anyhow::Result<()> {
