@@ -19,7 +19,7 @@ pub struct DbOptions {
     /// Reads that may run at the same time.
     pub readers_max: usize,
     /// The write-ahead log is copied into the database when it is larger than this many bytes. Starting it again costs
-    /// the writer a sync of the database, so not too often; reading it after a crash takes a second for each GiB or so.
+    /// the writer a sync of the database, so not too often; a crash leaves up to this much to be read at the next start.
     pub log_bytes: u64,
 }
 

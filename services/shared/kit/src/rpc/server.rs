@@ -64,12 +64,14 @@ impl GrpcServer {
         readiness: Readiness,
         shutdown: Shutdown,
     ) -> Result<(), ServeError> {
-        let reflection = tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(freshet_proto::FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-            .build_v1()
-            .map_err(ServeError::Reflection)?;
-        self.routes.add_service(reflection);
+        let reflection = || {
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(freshet_proto::FILE_DESCRIPTOR_SET)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        };
+        self.routes.add_service(reflection().build_v1().map_err(ServeError::Reflection)?);
+        // Google's own Python client and older tools speak only the alpha version.
+        self.routes.add_service(reflection().build_v1alpha().map_err(ServeError::Reflection)?);
 
         let (health, names) = (self.health.clone(), self.names.clone());
         let (until_ready, stop) = (readiness, shutdown.clone());
