@@ -47,9 +47,14 @@ pub struct ContentDeps {
     pub clock: Arc<dyn Clock>,
 }
 
-/// The gRPC server. It takes calls at once; what it accepts is published once [`spawn_background`] runs.
-pub fn server(deps: &ContentDeps) -> ContentServiceServer<Server> {
-    ContentServiceServer::new(Server::new(service::Service::new(deps.clone())))
+/// The service. It takes calls at once; what it accepts is published once [`spawn_background`] runs.
+pub fn service(deps: &ContentDeps) -> Arc<Server> {
+    Arc::new(Server::new(service::Service::new(deps.clone())))
+}
+
+/// The gRPC server over it.
+pub fn server(service: Arc<Server>) -> ContentServiceServer<Server> {
+    ContentServiceServer::from_arc(service)
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX)
 }

@@ -87,8 +87,11 @@ fn world() -> World {
         catalogue: CatalogueHandle::new(catalogue()),
         clock: Arc::new(clock.clone()),
     };
-    let client = ContentServiceClient::new(in_process(freshet_content::server(&deps), deps.catalogue.clone()))
-        .max_decoding_message_size(32 << 20);
+    let client = ContentServiceClient::new(in_process(
+        freshet_content::server(freshet_content::service(&deps)),
+        deps.catalogue.clone(),
+    ))
+    .max_decoding_message_size(32 << 20);
     World { _folder: folder, clock, deps, client }
 }
 
@@ -119,7 +122,10 @@ impl World {
     }
 
     fn over_key(&self) -> ContentServiceClient<Stack<ContentServiceServer<Server>>> {
-        ContentServiceClient::new(Stack::new(freshet_content::server(&self.deps), self.deps.catalogue.clone()))
+        ContentServiceClient::new(Stack::new(
+            freshet_content::server(freshet_content::service(&self.deps)),
+            self.deps.catalogue.clone(),
+        ))
     }
 }
 

@@ -21,6 +21,7 @@ mod request;
 mod serve;
 mod sites;
 pub mod spool;
+pub mod upstream;
 mod webhook;
 
 use std::path::PathBuf;
@@ -29,14 +30,12 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::{any, get};
-use freshet_kit::rpc::{Channel, MESSAGE_BYTES_MAX};
 use freshet_kit::{CatalogueHandle, Clock, Readiness, Shutdown};
-use freshet_proto::content::v1::content_service_client::ContentServiceClient;
-use freshet_proto::validation::v1::validation_service_client::ValidationServiceClient;
 
 pub use counters::Counters;
 pub use serve::serve;
 pub use spool::Spool;
+use upstream::{Content, Validation};
 
 /// Bounds of the edge.
 #[derive(Clone, Copy, Debug)]
@@ -84,9 +83,9 @@ pub struct IngressDeps {
     /// Bounds.
     pub config: IngressConfig,
     /// Judges deliveries.
-    pub validation: ValidationServiceClient<Channel>,
+    pub validation: Arc<dyn Validation>,
     /// Stores deliveries.
-    pub content: ContentServiceClient<Channel>,
+    pub content: Arc<dyn Content>,
     /// Keeps deliveries while those two are down.
     pub spool: Arc<dyn Spool>,
     /// Finds API keys while validation is down.
@@ -99,23 +98,6 @@ pub struct IngressDeps {
     pub counters: Arc<Counters>,
     /// Tells `/readyz`.
     pub readiness: Readiness,
-}
-
-impl IngressDeps {
-    /// Clients with the message size that large bodies need.
-    pub fn clients(
-        validation: Channel,
-        content: Channel,
-    ) -> (ValidationServiceClient<Channel>, ContentServiceClient<Channel>) {
-        (
-            ValidationServiceClient::new(validation)
-                .max_decoding_message_size(MESSAGE_BYTES_MAX)
-                .max_encoding_message_size(MESSAGE_BYTES_MAX),
-            ContentServiceClient::new(content)
-                .max_decoding_message_size(MESSAGE_BYTES_MAX)
-                .max_encoding_message_size(MESSAGE_BYTES_MAX),
-        )
-    }
 }
 
 /// Every route of the edge.

@@ -51,11 +51,10 @@ impl Edge {
         }
         if self.body_limits.load().is_empty() {
             let request = validation::ListProvidersRequest { page_size: 1000, page_token: String::new() };
-            let mut client = self.deps.validation.clone();
-            let listed = client.list_providers(request);
+            let listed = self.deps.validation.list_providers(request);
             match tokio::time::timeout(self.deps.config.answer_budget, listed).await {
                 Ok(Ok(response)) => {
-                    let limits = response.into_inner().providers.into_iter().map(|provider| {
+                    let limits = response.providers.into_iter().map(|provider| {
                         let bytes = provider.capabilities.unwrap_or_default().body_bytes_max;
                         (provider.name, usize::try_from(bytes).unwrap_or(usize::MAX))
                     });
@@ -173,9 +172,9 @@ async fn judge_and_store(edge: &Edge, delivery: Delivery, request: validation::V
     let fallback = spool::may_keep_unverified(&deps.catalogue, &request).then(|| request.clone());
     let provider = request.provider.clone();
 
-    let judged = tokio::time::timeout_at(deadline, deps.validation.clone().validate_delivery(request)).await;
+    let judged = tokio::time::timeout_at(deadline, deps.validation.validate_delivery(request)).await;
     let response = match judged {
-        Ok(Ok(response)) => response.into_inner(),
+        Ok(Ok(response)) => response,
         Ok(Err(status)) => {
             return keep_unverified(edge, delivery, fallback, &Error::from_status(&status)).await;
         }
@@ -198,9 +197,9 @@ async fn judge_and_store(edge: &Edge, delivery: Delivery, request: validation::V
 
     let reason = response.reason.clone();
     let ingest = ingest_request(&delivery, provider, response, body);
-    let stored = tokio::time::timeout_at(deadline, deps.content.clone().ingest_delivery(ingest.clone())).await;
+    let stored = tokio::time::timeout_at(deadline, deps.content.ingest_delivery(ingest.clone())).await;
     let error = match stored {
-        Ok(Ok(stored)) => return kept(edge, verdict, status, &reason, &stored.into_inner()),
+        Ok(Ok(stored)) => return kept(edge, verdict, status, &reason, &stored),
         Ok(Err(error)) => Error::from_status(&error),
         Err(_) => timed_out("content"),
     };

@@ -13,6 +13,7 @@ use freshet_bus::sqlite::{SqliteBus, Subscription};
 use freshet_content::{ContentDeps, SqliteStore};
 use freshet_control::{ControlDeps, Probe};
 use freshet_ingress::spool::{Spool, SqliteSpool};
+use freshet_ingress::upstream::{Local, Remote};
 use freshet_ingress::{Counters, IngressDeps, SiteRoots};
 use freshet_kit::rpc::{Channel, GrpcServer, MESSAGE_BYTES_MAX, connect, in_process};
 use freshet_kit::{CatalogueHandle, Clock, Readiness, Shutdown};
@@ -105,8 +106,10 @@ impl Suite {
             clock: clock.clone(),
         };
         let links = Links { path, catalogue: catalogue.clone(), grpc: grpc_address, root_key };
-        let validation_server = freshet_validation::server(&validation);
-        let content_server = freshet_content::server(&content);
+        let validation = freshet_validation::service(&validation);
+        let content_service = freshet_content::service(&content);
+        let validation_server = freshet_validation::server(validation.clone());
+        let content_server = freshet_content::server(content_service.clone());
         let to_validation = links.to(validation_server.clone())?;
         let to_content = links.to(content_server.clone())?;
 
@@ -146,11 +149,14 @@ impl Suite {
         let serving = server.serve(grpc, readiness.clone(), shutdown.clone());
         shutdown.spawn("grpc", log_failure(serving));
 
-        let (validation, content_client) = IngressDeps::clients(to_validation, to_content);
+        let (validation, content_service) = match path {
+            RpcPath::InProcess => (Local::validation(validation), Local::content(content_service)),
+            RpcPath::Tcp => (Remote::validation(to_validation), Remote::content(to_content)),
+        };
         let ingress = IngressDeps {
             config: settings.ingress,
             validation,
-            content: content_client,
+            content: content_service,
             spool,
             catalogue,
             clock,

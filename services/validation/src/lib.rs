@@ -21,6 +21,8 @@ use freshet_kit::{CatalogueHandle, Clock};
 use freshet_proto::validation::v1::validation_service_server::ValidationServiceServer;
 use freshet_providers::Registry;
 
+pub use server::Server;
+
 /// What the service works with.
 #[derive(Clone)]
 pub struct ValidationDeps {
@@ -32,9 +34,14 @@ pub struct ValidationDeps {
     pub clock: Arc<dyn Clock>,
 }
 
-/// The service, ready to be served or called in process.
-pub fn server(deps: &ValidationDeps) -> ValidationServiceServer<server::Server> {
-    ValidationServiceServer::new(server::Server::new(deps))
+/// The service. One instance serves every path, because it counts what each source sends.
+pub fn service(deps: &ValidationDeps) -> Arc<Server> {
+    Arc::new(Server::new(deps))
+}
+
+/// The gRPC server over it.
+pub fn server(service: Arc<Server>) -> ValidationServiceServer<Server> {
+    ValidationServiceServer::from_arc(service)
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX)
 }

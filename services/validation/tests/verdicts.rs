@@ -91,7 +91,10 @@ fn fixture() -> Fixture {
         catalogue: catalogue.clone(),
         clock: Arc::new(ManualClock::at(NOON)),
     };
-    let client = ValidationServiceClient::new(in_process(freshet_validation::server(&deps), catalogue));
+    let client = ValidationServiceClient::new(in_process(
+        freshet_validation::server(freshet_validation::service(&deps)),
+        catalogue,
+    ));
     Fixture { client, registry }
 }
 

@@ -5,15 +5,13 @@ use std::time::Duration;
 
 use freshet_domain::{Timestamp, Verdict};
 use freshet_kit::retry::{Backoff, chance};
-use freshet_kit::rpc::Channel;
 use freshet_kit::{Error, ErrorKind, Shutdown};
-use freshet_proto::content::v1::content_service_client::ContentServiceClient;
 use freshet_proto::convert::timestamp_from_proto;
-use freshet_proto::validation::v1::validation_service_client::ValidationServiceClient;
 
 use super::{Spool, Spooled};
 use crate::IngressDeps;
 use crate::delivery::{Delivery, ingest_request};
+use crate::upstream::{Content, Validation};
 
 /// How often an empty spool is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -25,8 +23,8 @@ const PAGE: usize = 64;
 /// Replays the spool.
 pub struct Replay {
     spool: Arc<dyn Spool>,
-    validation: ValidationServiceClient<Channel>,
-    content: ContentServiceClient<Channel>,
+    validation: Arc<dyn Validation>,
+    content: Arc<dyn Content>,
 }
 
 /// What became of one delivery.
@@ -95,8 +93,8 @@ impl Replay {
                 request.replayed = true;
                 let (provider, body) = (request.provider.clone(), request.body.clone());
                 let received_at = request.received_at.as_ref().map_or(Timestamp::EPOCH, timestamp_from_proto);
-                let response = match self.validation.clone().validate_delivery(request).await {
-                    Ok(response) => response.into_inner(),
+                let response = match self.validation.validate_delivery(request).await {
+                    Ok(response) => response,
                     Err(status) => return failed(&status),
                 };
                 let verdict = u8::try_from(response.verdict).ok().and_then(Verdict::from_code);
@@ -108,7 +106,7 @@ impl Replay {
                 ingest_request(&Delivery { id, received_at, traceparent }, provider, response, body)
             }
         };
-        match self.content.clone().ingest_delivery(request).await {
+        match self.content.ingest_delivery(request).await {
             Ok(_) => Outcome::Taken,
             Err(status) => failed(&status),
         }

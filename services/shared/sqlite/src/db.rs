@@ -1,12 +1,16 @@
 //! The handle that everybody holds.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
 use freshet_kit::{Error, ErrorKind};
 use rusqlite::Connection;
+use rusqlite::hooks::Wal;
 
+use crate::checkpoint::{Checkpointer, LogPages};
 use crate::durable::{Hooks, Sync};
 use crate::group::{self, Deliver, Guard, Job};
 use crate::{DbError, Migrations, OpenError, open};
@@ -18,14 +22,14 @@ pub struct DbOptions {
     pub queue_max: usize,
     /// Reads that may run at the same time.
     pub readers_max: usize,
-    /// The write-ahead log is copied into the database when it is larger than this many bytes. Starting it again costs
-    /// the writer a sync of the database, so not too often; a crash leaves up to this much to be read at the next start.
+    /// The write-ahead log is copied into the database when it is larger than this many bytes. A crash leaves about this
+    /// much to be read at the next start.
     pub log_bytes: u64,
 }
 
 impl Default for DbOptions {
     fn default() -> Self {
-        Self { queue_max: 8_192, readers_max: 4, log_bytes: 128 << 20 }
+        Self { queue_max: 8_192, readers_max: 4, log_bytes: 64 << 20 }
     }
 }
 
@@ -41,6 +45,8 @@ struct Shared {
     readers: Mutex<Vec<Connection>>,
     reading: Arc<tokio::sync::Semaphore>,
     before_answer: Hooks,
+    /// Outlives every connection, see [`Checkpointer`].
+    _file: Arc<File>,
     threads: Vec<std::thread::JoinHandle<()>>,
     /// Ends the checkpoint thread when dropped.
     alive: Option<mpsc::Sender<()>>,
@@ -49,20 +55,26 @@ struct Shared {
 impl Db {
     /// Opens or creates the file and brings the tables of every component up to date.
     pub fn open(path: &Path, migrations: &[Migrations], options: DbOptions) -> Result<Self, OpenError> {
-        let connection = open::writer(path, migrations)?;
+        let mut connection = open::writer(path, migrations)?;
+        let other = |source| OpenError::Other { path: path.display().to_string(), source };
+        let page_bytes: u32 = connection.query_row("PRAGMA page_size", [], |row| row.get(0)).map_err(other)?;
+        let log_pages = LogPages::default();
+        let counted = log_pages.clone();
+        connection
+            .wal_hook(Some(move |_: &mut Wal, pages| {
+                counted.store(u32::try_from(pages).unwrap_or(0), Ordering::Relaxed);
+                Ok(())
+            }))
+            .map_err(other)?;
         let before_answer = Hooks::default();
         let (jobs, queue) = mpsc::sync_channel(options.queue_max);
         let (alive, ended) = mpsc::channel::<()>();
+        let io = |error: std::io::Error| other(rusqlite::Error::ToSqlConversionFailure(Box::new(error)));
         let spawn = |name: &str, body: Box<dyn FnOnce() + Send>| {
-            std::thread::Builder::new().name(name.to_owned()).spawn(body).map_err(|error| OpenError::Other {
-                path: path.display().to_string(),
-                source: rusqlite::Error::ToSqlConversionFailure(Box::new(error)),
-            })
+            std::thread::Builder::new().name(name.to_owned()).spawn(body).map_err(io)
         };
-        let (sync, syncer) = Sync::start(path, before_answer.clone()).map_err(|error| OpenError::Other {
-            path: path.display().to_string(),
-            source: rusqlite::Error::ToSqlConversionFailure(Box::new(error)),
-        })?;
+        let file = Arc::new(File::open(path).map_err(io)?);
+        let (sync, syncer) = Sync::start(path, before_answer.clone()).map_err(io)?;
         let writer = spawn(
             "sqlite-writer",
             Box::new(move || {
@@ -72,9 +84,9 @@ impl Db {
                 let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
             }),
         )?;
-        let (owned, restart) = (path.to_owned(), jobs.clone());
-        let checkpointer =
-            spawn("sqlite-checkpoint", Box::new(move || checkpoint(&owned, &restart, &ended, options.log_bytes)))?;
+        let pages_max = u32::try_from(options.log_bytes / u64::from(page_bytes)).unwrap_or(u32::MAX);
+        let checkpointer = Checkpointer::open(path, file.clone(), jobs.clone(), log_pages, pages_max).map_err(other)?;
+        let checkpointer = spawn("sqlite-checkpoint", Box::new(move || checkpointer.run(&ended)))?;
         Ok(Self {
             shared: Arc::new(Shared {
                 path: path.to_owned(),
@@ -82,6 +94,7 @@ impl Db {
                 readers: Mutex::default(),
                 reading: Arc::new(tokio::sync::Semaphore::new(options.readers_max)),
                 before_answer,
+                _file: file,
                 threads: vec![syncer, writer, checkpointer],
                 alive: Some(alive),
             }),
@@ -232,31 +245,6 @@ impl Drop for Shared {
 
 fn closed() -> Error {
     Error::unavailable("the store is closed")
-}
-
-/// Copies the write-ahead log into the database beside the writer, so that no writer ever waits for it.
-fn checkpoint(path: &Path, jobs: &mpsc::SyncSender<Job>, ended: &mpsc::Receiver<()>, log_bytes: u64) {
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    let log = PathBuf::from(log);
-    let mut connection: Option<Connection> = None;
-    let mut last_restart_size = 0;
-    while let Err(mpsc::RecvTimeoutError::Timeout) = ended.recv_timeout(Duration::from_millis(50)) {
-        let size = std::fs::metadata(&log).map_or(0, |data| data.len());
-        if size < log_bytes || size == last_restart_size {
-            continue;
-        }
-        if connection.is_none() {
-            connection = Connection::open(path).ok();
-        }
-        if let Some(connection) = &connection
-            && connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())).is_ok()
-        {
-            // Almost everything is copied; the writer copies the rest and starts the log again.
-            let _ = jobs.try_send(Job::RestartLog);
-            last_restart_size = size;
-        }
-    }
 }
 
 #[cfg(test)]

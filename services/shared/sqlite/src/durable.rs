@@ -30,7 +30,7 @@ impl Sync {
         log.push("-wal");
         let (groups, committed) = mpsc::channel();
         let broken = Arc::new(AtomicBool::new(false));
-        let thread = Thread { log: PathBuf::from(log), file: None, hooks, broken: broken.clone() };
+        let thread = Thread { path: PathBuf::from(log), log: None, hooks, broken: broken.clone() };
         let handle =
             std::thread::Builder::new().name("sqlite-sync".to_owned()).spawn(move || thread.run(&committed))?;
         Ok((Self { groups, broken }, handle))
@@ -55,8 +55,8 @@ impl Sync {
 }
 
 struct Thread {
-    log: PathBuf,
-    file: Option<File>,
+    path: PathBuf,
+    log: Option<LogSync>,
     hooks: Hooks,
     broken: Arc<AtomicBool>,
 }
@@ -75,7 +75,7 @@ impl Thread {
             };
             let result = result.map_err(|error| {
                 if !self.broken.swap(true, Ordering::AcqRel) {
-                    tracing::error!(%error, log = %self.log.display(), "the database cannot be synced; nothing more is written");
+                    tracing::error!(%error, log = %self.path.display(), "the database cannot be synced; nothing more is written");
                 }
                 Arc::new(DbError::Sqlite(failure(&error)))
             });
@@ -86,21 +86,47 @@ impl Thread {
     /// Syncs what rows point to and the log at the same time: nobody is answered before both are durable, and which of
     /// them comes first does not matter to somebody who was not answered.
     fn sync(&mut self) -> io::Result<()> {
-        let file = match &mut self.file {
-            Some(file) => file,
+        let log = match &mut self.log {
+            Some(log) => log,
             // The log stays the same file as long as the writer's connection is open.
-            empty => empty.insert(File::open(&self.log)?),
+            empty => empty.insert(LogSync::start(File::open(&self.path)?)?),
         };
         let hooks = self.hooks.lock().unwrap_or_else(PoisonError::into_inner);
         if hooks.is_empty() {
-            return file.sync_data();
+            return log.file.sync_data();
         }
-        std::thread::scope(|scope| {
-            let log = scope.spawn(|| file.sync_data());
-            let hooks = hooks.iter().try_for_each(|hook| hook());
-            let log = log.join().unwrap_or_else(|_| Err(io::Error::other("the sync of the log panicked")));
-            hooks.and(log)
-        })
+        log.begin()?;
+        let hooks = hooks.iter().try_for_each(|hook| hook());
+        hooks.and(log.end())
+    }
+}
+
+/// Syncs the log on a thread of its own, so that the disk has both syncs to do at once.
+struct LogSync {
+    file: Arc<File>,
+    asked: mpsc::Sender<()>,
+    done: mpsc::Receiver<io::Result<()>>,
+}
+
+impl LogSync {
+    fn start(file: File) -> io::Result<Self> {
+        let file = Arc::new(file);
+        let (asked, asks) = mpsc::channel();
+        let (tell, done) = mpsc::channel();
+        let log = file.clone();
+        // Ends with `asked`, and has nothing to finish then.
+        std::thread::Builder::new()
+            .name("sqlite-log-sync".to_owned())
+            .spawn(move || while asks.recv().is_ok() && tell.send(log.sync_data()).is_ok() {})?;
+        Ok(Self { file, asked, done })
+    }
+
+    fn begin(&self) -> io::Result<()> {
+        self.asked.send(()).map_err(io::Error::other)
+    }
+
+    fn end(&self) -> io::Result<()> {
+        self.done.recv().map_err(io::Error::other)?
     }
 }
 

@@ -7,8 +7,8 @@ use std::sync::{Arc, mpsc};
 use freshet_kit::Error;
 use rusqlite::Connection;
 
-use crate::DbError;
 use crate::durable::Sync;
+use crate::{DbError, checkpoint};
 
 /// Most jobs in one transaction: bounds how long the first one waits for the last.
 const GROUP_MAX: usize = 512;
@@ -35,29 +35,30 @@ pub(crate) enum Guard {
 
 pub(crate) enum Job {
     Write(WriteJob, Guard),
-    /// Starts the write-ahead log again from its beginning, so that it does not grow for ever under load.
-    RestartLog,
+    /// Copies the last pages of the write-ahead log, so that the next commit begins it again; then tells.
+    FinishCheckpoint(mpsc::SyncSender<()>),
 }
 
 /// Runs until every sender is gone.
 pub(crate) fn serve(connection: &Connection, jobs: &mpsc::Receiver<Job>, sync: &Sync) {
     while let Ok(first) = jobs.recv() {
         let mut group = Vec::with_capacity(16);
-        let mut restart_log = false;
+        let mut checkpoint = None;
         let mut next = Some(first);
         while let Some(job) = next {
             match job {
                 Job::Write(job, guard) => group.push((job, guard)),
-                Job::RestartLog => restart_log = true,
+                Job::FinishCheckpoint(done) => checkpoint = Some(done),
             }
             next = if group.len() < GROUP_MAX { jobs.try_recv().ok() } else { None };
         }
         if !group.is_empty() {
             commit_group(connection, group, sync);
         }
-        if restart_log {
-            // Busy only means that a reader is still in the old part; the next attempt will do.
-            let _ = connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(()));
+        if let Some(done) = checkpoint {
+            // A reader that is still in the old part makes no harm: the next checkpoint does more.
+            let _ = checkpoint::copy(connection);
+            let _ = done.send(());
         }
     }
 }

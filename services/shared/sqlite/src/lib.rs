@@ -10,6 +10,7 @@
 //! - An answered write survives a power cut: it was synced after its commit (see `durable`).
 //! - A job that fails or panics takes nothing with it but its own rows.
 
+mod checkpoint;
 mod db;
 mod durable;
 mod error;

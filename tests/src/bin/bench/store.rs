@@ -105,7 +105,7 @@ impl Store {
             catalogue: catalogue.clone(),
             clock,
         };
-        let channel = in_process(freshet_content::server(&deps), catalogue);
+        let channel = in_process(freshet_content::server(freshet_content::service(&deps)), catalogue);
         let client = ContentServiceClient::new(channel)
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);

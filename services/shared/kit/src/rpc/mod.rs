@@ -6,11 +6,13 @@
 
 mod auth;
 mod channel;
+mod local;
 mod server;
 mod stack;
 
 pub use auth::{Caller, authorize, authorize_all_clients, authorize_internal};
 pub use channel::{Channel, ChannelError, connect, in_process};
+pub use local::call_local;
 pub use server::{GrpcServer, ServeError};
 pub use stack::Stack;
 

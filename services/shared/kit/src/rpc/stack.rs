@@ -21,7 +21,7 @@ pub struct Stack<S> {
 }
 
 /// A call without a deadline of its own gets this one. Of a stream only the beginning counts.
-const DEADLINE_DEFAULT: Duration = Duration::from_secs(30);
+pub(super) const DEADLINE_DEFAULT: Duration = Duration::from_secs(30);
 
 impl<S> Stack<S> {
     /// Wraps a server. API keys are looked up in the catalogue that is in force at the time of the call.
@@ -70,26 +70,32 @@ where
         let ready = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, ready);
         Box::pin(async move {
-            let guarded = AssertUnwindSafe(async move { inner.call(request).await }).catch_unwind();
-            let error = match tokio::time::timeout(deadline, guarded).await {
-                Ok(Ok(Ok(response))) => return Ok(response),
-                Ok(Ok(Err(never))) => match never {},
-                Ok(Err(panic)) => {
-                    let text = panic
-                        .downcast_ref::<&str>()
-                        .map(|text| (*text).to_owned())
-                        .or_else(|| panic.downcast_ref::<String>().cloned())
-                        .unwrap_or_default();
-                    Error::internal(format!("{method} failed")).with_source(format!("panic: {text}"))
-                }
-                Err(_) => Error::new(
-                    ErrorKind::TimedOut,
-                    "DEADLINE_EXCEEDED",
-                    format!("{method} was not done within {} ms", deadline.as_millis()),
-                ),
-            };
-            Ok(error.into_status().into_http())
+            match guarded(&method, deadline, inner.call(request)).await {
+                Ok(Ok(response)) => Ok(response),
+                Ok(Err(never)) => match never {},
+                Err(error) => Ok(error.into_status().into_http()),
+            }
         })
+    }
+}
+
+/// Runs a call of `method` within its deadline, and turns a panic into an error with an id that finds its log line.
+pub(super) async fn guarded<T>(method: &str, deadline: Duration, call: impl Future<Output = T>) -> Result<T, Error> {
+    match tokio::time::timeout(deadline, AssertUnwindSafe(call).catch_unwind()).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(panic)) => {
+            let text = panic
+                .downcast_ref::<&str>()
+                .map(|text| (*text).to_owned())
+                .or_else(|| panic.downcast_ref::<String>().cloned())
+                .unwrap_or_default();
+            Err(Error::internal(format!("{method} failed")).with_source(format!("panic: {text}")))
+        }
+        Err(_) => Err(Error::new(
+            ErrorKind::TimedOut,
+            "DEADLINE_EXCEEDED",
+            format!("{method} was not done within {} ms", deadline.as_millis()),
+        )),
     }
 }
 
