@@ -22,14 +22,14 @@ pub struct DbOptions {
     pub queue_max: usize,
     /// Reads that may run at the same time.
     pub readers_max: usize,
-    /// The write-ahead log is copied into the database when it is larger than this many bytes. A crash leaves about this
-    /// much to be read at the next start.
+    /// The write-ahead log is begun again when it is larger than this many bytes. A crash leaves up to about this much to
+    /// be read at the next start.
     pub log_bytes: u64,
 }
 
 impl Default for DbOptions {
     fn default() -> Self {
-        Self { queue_max: 8_192, readers_max: 4, log_bytes: 64 << 20 }
+        Self { queue_max: 8_192, readers_max: 4, log_bytes: 128 << 20 }
     }
 }
 
