@@ -8,6 +8,7 @@
 
 pub mod catalogues;
 pub mod files;
+pub mod gate;
 pub mod grpc;
 pub mod http;
 pub mod process;

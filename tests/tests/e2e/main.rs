@@ -6,6 +6,7 @@ mod catalogue;
 mod feed;
 mod flow;
 mod once;
+mod outage;
 mod privacy;
 mod restart;
 mod script;

@@ -1,0 +1,149 @@
+//! An edge of its own, as on AWS, whose way to validation or content is cut or blocked.
+
+use std::net::SocketAddr;
+use std::path::Path as FilePath;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use freshet_domain::catalogue::Source;
+use freshet_ingress::spool::{MIGRATIONS, Spool, SqliteSpool};
+use freshet_ingress::upstream::Remote;
+use freshet_ingress::{Counters, IngressConfig, IngressDeps};
+use freshet_kit::rpc::connect;
+use freshet_kit::{Readiness, Shutdown, SystemClock};
+use freshet_providers::SampleDelivery;
+use freshet_sqlite::{Db, DbOptions};
+use freshet_tests::catalogues::{SOON, client, key};
+use freshet_tests::gate::{Gate, Path};
+use freshet_tests::{Answer, Sample, TestSuite, wait_for};
+use tokio::net::TcpListener;
+
+const KEY: &str = "fk_webhook_key_of_tidewater_for_tests";
+
+/// An edge with gates before the services of a suite.
+struct Edge {
+    http: String,
+    validation: Gate,
+    content: Gate,
+    spool: Arc<dyn Spool>,
+    shutdown: Shutdown,
+}
+
+impl Edge {
+    async fn start(suite: &TestSuite, folder: &FilePath) -> Self {
+        let grpc: SocketAddr = suite.grpc.trim_start_matches("http://").parse().expect("an address");
+        let (validation, content) = (Gate::before(grpc).await, Gate::before(grpc).await);
+        let channel = |gate: &Gate| connect(&format!("http://{}", gate.address), &suite.root_key).expect("a channel");
+        let db = Db::open(&folder.join("edge.db"), &[MIGRATIONS], DbOptions::default()).expect("opens");
+        let spool: Arc<dyn Spool> = Arc::new(SqliteSpool::new(db).await.expect("a spool"));
+        let config = IngressConfig { answer_budget: Duration::from_millis(400), ..IngressConfig::default() };
+        let deps = IngressDeps {
+            config,
+            validation: Remote::validation(channel(&validation)),
+            content: Remote::content(channel(&content)),
+            spool: spool.clone(),
+            catalogue: suite.catalogue.clone(),
+            clock: Arc::new(SystemClock),
+            sites: None,
+            counters: Arc::new(Counters::default()),
+            readiness: Readiness::new(),
+        };
+        let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("a port");
+        let http = format!("http://{}", listener.local_addr().expect("an address"));
+        let shutdown = Shutdown::new();
+        freshet_ingress::spawn_background(&deps, &shutdown);
+        let serving = freshet_ingress::serve(listener, freshet_ingress::router(&deps), config, shutdown.clone());
+        shutdown.spawn("http", serving);
+        Self { http, validation, content, spool, shutdown }
+    }
+
+    async fn post(&self, suite: &TestSuite, source: &Source, delivery: &SampleDelivery, key: Option<&str>) -> Answer {
+        let url = format!("{}/webhook/{}/{}", self.http, source.provider, source.id);
+        let mut headers = delivery.headers.clone();
+        headers.extend(key.map(|key| ("x-api-key".to_owned(), key.to_owned())));
+        let begun = Instant::now();
+        let answer = suite.poster.send(delivery.method, &url, &headers, delivery.body.clone()).await;
+        // The tightest provider gives up after two seconds.
+        assert!(begun.elapsed() < Duration::from_secs(2), "answered after {:?}: {answer:?}", begun.elapsed());
+        answer
+    }
+
+    async fn wait_spool(&self, wanted: (u64, u64)) {
+        wait_for("the spool", || async {
+            let found = self.spool.count().await.map_err(|error| error.to_string())?;
+            if found == wanted { Ok(()) } else { Err(format!("{found:?}")) }
+        })
+        .await;
+    }
+}
+
+async fn suite() -> TestSuite {
+    let catalogue = client("tidewater", &["journal", "shop"], SOON);
+    TestSuite::start(catalogue + &key("hooks", KEY, &["tidewater"], &["webhook"])).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p9_while_validation_is_down_what_its_key_proves_is_kept_and_the_rest_must_come_again() {
+    let suite = suite().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let edge = Edge::start(&suite, folder.path()).await;
+    let (journal, shop) = (suite.source("tidewater", "journal"), suite.source("tidewater", "shop"));
+    let made = |source: &Source, number| suite.sample(source, Sample::new(number, 0));
+    edge.post(&suite, &journal, &made(&journal, 0), Some(KEY)).await.kept("accepted");
+
+    for (round, path) in [Path::Cut, Path::Blocked].into_iter().enumerate() {
+        edge.validation.set(path);
+        let number = 10 * (round as u64 + 1);
+        let kept = edge.post(&suite, &journal, &made(&journal, number), Some(KEY)).await.kept("spooled");
+        assert_eq!(kept.status, 202);
+        // Sent again, because nobody knows what the provider's patience is.
+        edge.post(&suite, &journal, &made(&journal, number), Some(KEY)).await.kept("spooled");
+        // Genuine by its signature only: nobody can tell now.
+        let later = edge.post(&suite, &shop, &made(&shop, number), None).await.problem(503);
+        assert!(later.header("retry-after").parse::<u64>().is_ok_and(|seconds| seconds > 0), "{later:?}");
+        edge.post(&suite, &journal, &made(&journal, number + 1), Some("fk_not_a_key")).await.problem(503);
+        // A key is no signature: this one is found out when validation is back.
+        let mut forged = made(&shop, number + 2);
+        forged.body.push(b' ');
+        edge.post(&suite, &shop, &forged, Some(KEY)).await.kept("spooled");
+        edge.wait_spool((3, round as u64)).await;
+
+        edge.validation.set(Path::Open);
+        suite.clients.wait_live("tidewater", &kept.delivery_id()).await;
+        edge.wait_spool((0, round as u64 + 1)).await;
+    }
+    assert_eq!(suite.clients.entries("tidewater", "journal").await.len(), 3);
+    assert_eq!(suite.clients.entries("tidewater", "shop").await.len(), 0);
+    assert!(edge.shutdown.drain(Duration::from_secs(10)).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p1_p3_p9_while_everything_is_down_the_spool_keeps_the_order() {
+    let suite = suite().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let edge = Edge::start(&suite, folder.path()).await;
+    let journal = suite.source("tidewater", "journal");
+    edge.post(&suite, &journal, &suite.sample(&journal, Sample::new(0, 0)), Some(KEY)).await.kept("accepted");
+
+    edge.content.set(Path::Cut);
+    let verified = edge.post(&suite, &journal, &suite.sample(&journal, Sample::new(0, 1)), None).await.kept("spooled");
+    edge.validation.set(Path::Cut);
+    let mut last = String::new();
+    for revision in 2..6 {
+        let delivery = suite.sample(&journal, Sample::new(0, revision));
+        last = edge.post(&suite, &journal, &delivery, Some(KEY)).await.kept("spooled").delivery_id();
+    }
+    edge.wait_spool((5, 0)).await;
+
+    // Content alone is not enough for those that were not judged yet.
+    edge.content.set(Path::Open);
+    suite.clients.wait_live("tidewater", &verified.delivery_id()).await;
+    edge.wait_spool((4, 0)).await;
+    edge.validation.set(Path::Open);
+    suite.clients.wait_live("tidewater", &last).await;
+    edge.wait_spool((0, 0)).await;
+    let entries = suite.clients.entries("tidewater", "journal").await;
+    // Each of the six states was stored, in their order.
+    assert_eq!(entries.iter().map(|entry| entry.revision).collect::<Vec<_>>(), [6]);
+    assert!(edge.shutdown.drain(Duration::from_secs(10)).await.is_empty());
+}
