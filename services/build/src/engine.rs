@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use freshet_domain::catalogue::Site;
-use freshet_domain::{BuildId, Catalogue, Lane};
+use freshet_domain::{BuildId, Catalogue, ChangeOp, Lane};
 use freshet_kit::{Error, ErrorKind};
 
 use crate::BuildDeps;
@@ -197,6 +197,7 @@ fn arrival(new: &[&OfferedChange]) -> Option<Input> {
         lane,
         example: first.change.key.to_string(),
         traceparent: traceparent.unwrap_or_default().to_owned(),
+        redacts: new.iter().any(|offer| offer.change.op == ChangeOp::Redact),
     })
 }
 

@@ -173,7 +173,11 @@ async fn publish(engine: &Engine, start: &Start, output: &Output, report: Report
         return;
     }
     let guard = engine.deps.hub.switching().await;
-    match hosting.activate(&start.key, start.build).await {
+    let live = match hosting.activate(&start.key, start.build).await {
+        Ok(()) => forget_releases_with_removed_content(engine, start).await,
+        Err(error) => Err(error),
+    };
+    match live {
         Ok(()) => end(engine, start, Outcome::Succeeded, report).await,
         Err(error) => {
             drop(guard);
@@ -182,6 +186,21 @@ async fn publish(engine: &Engine, start: &Start, output: &Output, report: Report
             let _ = hosting.discard(&start.key, start.build).await;
         }
     }
+}
+
+/// What was removed for good must not come back by a rollback. Before the end is recorded, so that a crash in between
+/// only repeats the build.
+async fn forget_releases_with_removed_content(engine: &Engine, start: &Start) -> Result<(), Error> {
+    let stored = engine.deps.store.load(&start.key).await?;
+    let redacts = stored.state.active.is_some_and(|active| active.build == start.build && active.facts.redacts);
+    if redacts {
+        for release in engine.deps.hosting.releases(&start.key).await? {
+            if release != start.build {
+                engine.deps.hosting.discard(&start.key, release).await?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Records the end. Tried until it is stored: an end that is lost would hold the site until the next restart.

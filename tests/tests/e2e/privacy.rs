@@ -93,13 +93,12 @@ async fn p8_a_shop_that_leaves_is_forgotten(path: RpcPath) {
     let product = suite.post(&source, &product).await.kept("accepted").delivery_id();
     suite.clients.wait_live("tidewater", &product).await;
     assert!(suite.all_pages("tidewater", "www").await.contains(marker));
-    let outside_of_sites = |suite: &TestSuite| {
-        let mut found = files_with(&suite.data(), marker.as_bytes());
-        // Earlier releases of the site are kept for rolling back; they hold what was public.
-        found.retain(|path| !path.starts_with(suite.data().join("sites")));
-        found
-    };
-    assert!(!outside_of_sites(&suite).is_empty(), "the marker is not where it is looked for");
+    // A second release, so that there is one to roll back to.
+    let other = suite.send("outlet", Sample::new(1, 0)).await.kept("accepted").delivery_id();
+    suite.clients.wait_live("tidewater", &other).await;
+    let found = files_with(&suite.data(), marker.as_bytes());
+    assert!(found.iter().any(|path| path.starts_with(suite.data().join("sites"))), "not where it is looked for");
+    assert!(found.iter().any(|path| !path.starts_with(suite.data().join("sites"))), "not where it is looked for");
 
     let request = suite.sample(&source, Sample::event("customers/redact", 0, 0));
     let headers = request
@@ -116,6 +115,8 @@ async fn p8_a_shop_that_leaves_is_forgotten(path: RpcPath) {
     assert_eq!(suite.clients.entries("tidewater", "outlet").await, []);
     assert!(!suite.all_pages("tidewater", "www").await.contains(marker));
     suite.clients.wait_idle("tidewater", "www").await;
+    let data = suite.data();
     suite.stop().await;
-    assert_eq!(outside_of_sites(&suite), Vec::<std::path::PathBuf>::new());
+    // Nor in releases that are kept for rolling back.
+    assert_eq!(files_with(&data, marker.as_bytes()), Vec::<std::path::PathBuf>::new());
 }

@@ -99,7 +99,12 @@ impl Stepper<'_> {
     pub(super) fn leave_over(&mut self, active: &Active, state: BatchState) {
         self.record_batch(&active.facts, state, true);
         let failed = state == BatchState::Failed;
-        let left = LeftOver { batch: active.facts.batch, changes: active.facts.total(), failed };
+        let left = LeftOver {
+            batch: active.facts.batch,
+            changes: active.facts.total(),
+            failed,
+            redacts: active.facts.redacts,
+        };
         match self.state.pending.take() {
             Some(mut pending) => {
                 self.join(&mut pending, &left);

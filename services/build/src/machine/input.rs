@@ -18,6 +18,8 @@ pub enum Input {
         example: String,
         /// W3C trace context of the first; empty if none.
         traceparent: String,
+        /// One of them removes something for good.
+        redacts: bool,
     },
     /// Time passed, a place became free, or the catalogue changed: whatever is due may start.
     Tick {

@@ -103,6 +103,9 @@ pub struct BatchFacts {
     /// W3C trace context of its first change; empty if none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub traceparent: String,
+    /// Something was removed for good: once this batch is live, no older release may be kept.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub redacts: bool,
 }
 
 impl BatchFacts {
@@ -117,6 +120,7 @@ impl BatchFacts {
             joined: 0,
             lane: None,
             traceparent: String::new(),
+            redacts: false,
         }
     }
 
@@ -257,6 +261,9 @@ pub struct LeftOver {
     pub changes: u64,
     /// Failed (true) or cancelled.
     pub failed: bool,
+    /// See [`BatchFacts::redacts`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub redacts: bool,
 }
 
 macro_rules! coded {

@@ -243,8 +243,13 @@ impl World {
     fn apply(&mut self, event: Event) {
         match event {
             Event::Changes { site, count, lane } => {
-                let input =
-                    Input::ChangesArrived { count, lane, example: "blog/a/1".into(), traceparent: String::new() };
+                let input = Input::ChangesArrived {
+                    count,
+                    lane,
+                    example: "blog/a/1".into(),
+                    traceparent: String::new(),
+                    redacts: false,
+                };
                 self.input(site, input).expect("changes are never refused");
                 self.note_patience(site);
             }

@@ -20,8 +20,8 @@ pub fn step(state: &SiteState, input: Input, context: Context<'_>, ids: &mut dyn
     let mut stepper =
         Stepper { state: state.clone(), context, ids, effects: Effects::default(), actions: Vec::new(), batch: None };
     match input {
-        Input::ChangesArrived { count, lane, example, traceparent } => {
-            stepper.changes_arrived(count, lane, &example, &traceparent);
+        Input::ChangesArrived { count, lane, example, traceparent, redacts } => {
+            stepper.changes_arrived(count, lane, &example, &traceparent, redacts);
         }
         Input::Tick { room } => stepper.tick(&room),
         Input::BuildStarted { build, report } => stepper.build_started(build, report),
@@ -117,6 +117,7 @@ impl Stepper<'_> {
 
     pub(super) fn join(&mut self, pending: &mut Pending, left: &LeftOver) {
         pending.facts.joined += left.changes;
+        pending.facts.redacts |= left.redacts;
         self.effects.joins.push((left.batch, pending.facts.batch));
         let how = if left.failed { "failed" } else { "cancelled" };
         let reason = format!("{} of the {how} batch {} joined", text::changes(left.changes), left.batch);
@@ -135,7 +136,7 @@ impl Stepper<'_> {
         self.decide(batch, None, hold.code(), reason);
     }
 
-    fn changes_arrived(&mut self, count: u64, lane: Lane, example: &str, traceparent: &str) {
+    fn changes_arrived(&mut self, count: u64, lane: Lane, example: &str, traceparent: &str, redacts: bool) {
         let now = self.now();
         let mut pending = self.open_pending();
         let facts = &mut pending.facts;
@@ -143,6 +144,7 @@ impl Stepper<'_> {
         facts.changes += count;
         facts.first_change_at.get_or_insert(now);
         facts.last_change_at = Some(now);
+        facts.redacts |= redacts;
         let faster = facts.lane.is_none_or(|present| haste(lane) > haste(present));
         if faster {
             facts.lane = Some(lane);

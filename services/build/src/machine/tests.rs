@@ -47,7 +47,13 @@ impl Site {
     }
 
     fn change(&mut self, lane: Lane) {
-        self.input(Input::ChangesArrived { count: 1, lane, example: "blog/a/1".into(), traceparent: String::new() });
+        self.input(Input::ChangesArrived {
+            count: 1,
+            lane,
+            example: "blog/a/1".into(),
+            traceparent: String::new(),
+            redacts: false,
+        });
     }
 
     /// Time passes; returns the build that started.

@@ -65,6 +65,8 @@ pub(super) fn batch(row: &Row<'_>) -> Result<(SiteKey, BatchRecord), DbError> {
             joined: number(row, "joined")?,
             lane: lane.map(|code| Lane::from_code(code).ok_or_else(|| damaged("a lane"))).transpose()?,
             traceparent: row.get("traceparent")?,
+            // Only the state of the site needs to know.
+            redacts: false,
         },
         state: BatchState::from_code(row.get("state")?).ok_or_else(|| damaged("a batch's state"))?,
         ended_at: time_option(row, "ended_at")?,
