@@ -18,9 +18,7 @@ const ATTEMPTS: u32 = 3;
 ///
 /// Calls that wait on purpose (an SQS long poll) or move much data (S3) override the time limits per operation.
 pub async fn load() -> SdkConfig {
-    let http = aws_smithy_http_client::Builder::new()
-        .tls_provider(Provider::Rustls(CryptoMode::Ring))
-        .build_https();
+    let http = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(CONNECT_MAX)
         .operation_attempt_timeout(ATTEMPT_MAX)

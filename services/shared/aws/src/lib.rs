@@ -5,6 +5,8 @@
 
 mod config;
 mod error;
+#[cfg(any(test, feature = "testkit"))]
+pub mod testing;
 
 pub use config::load;
 pub use error::{code, error, kind};
