@@ -60,8 +60,7 @@ pub fn config_for(endpoint: &str) -> SdkConfig {
 
 /// A name that no other test uses: the prefix, a hyphen and twelve hexadecimal digits.
 pub fn name(prefix: &str) -> String {
-    let chance = getrandom::u64().unwrap_or_else(|error| panic!("no random numbers: {error}"));
-    format!("{prefix}-{:012x}", chance >> 16)
+    format!("{prefix}-{}", &crate::random::hex()[..12])
 }
 
 #[cfg(test)]
