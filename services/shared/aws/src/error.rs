@@ -1,5 +1,6 @@
 //! What an AWS error means: our kinds, in one table.
 
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use freshet_kit::{Error, ErrorKind};
@@ -7,15 +8,18 @@ use freshet_kit::{Error, ErrorKind};
 /// The kind of a failed call.
 ///
 /// `TimedOut` and `Unavailable` leave open whether the call had its effect.
-pub fn kind<E, R>(error: &SdkError<E, R>) -> ErrorKind
+pub fn kind<E>(error: &SdkError<E, HttpResponse>) -> ErrorKind
 where
     E: ProvideErrorMetadata,
 {
     match error {
         SdkError::ConstructionFailure(_) => ErrorKind::Internal,
         SdkError::TimeoutError(_) => ErrorKind::TimedOut,
-        SdkError::DispatchFailure(_) | SdkError::ResponseError(_) => ErrorKind::Unavailable,
-        SdkError::ServiceError(service) => of_code(service.err().code().unwrap_or_default()),
+        SdkError::DispatchFailure(_) => ErrorKind::Unavailable,
+        // An answer that cannot be read: something between us and the service cut or replaced it.
+        SdkError::ResponseError(_) => ErrorKind::Unavailable,
+        SdkError::ServiceError(service) => of_code(service.err().code().unwrap_or_default())
+            .unwrap_or_else(|| of_status(service.raw().status().as_u16())),
         _ => ErrorKind::Unavailable,
     }
 }
@@ -29,10 +33,9 @@ where
 }
 
 /// The error for a caller: the operation, the service's code and message. AWS puts no secret into its messages.
-pub fn error<E, R>(operation: &str, failed: SdkError<E, R>) -> Error
+pub fn error<E>(operation: &str, failed: SdkError<E, HttpResponse>) -> Error
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-    R: std::fmt::Debug + Send + Sync + 'static,
 {
     let what = match failed.as_service_error() {
         Some(service) => format!(
@@ -42,40 +45,128 @@ where
         ),
         None => operation.to_owned(),
     };
-    Error::new(kind(&failed), "AWS_CALL_FAILED", what).with_source(failed)
+    Error::new(kind(&failed), "AWS_CALL_FAILED", what.trim_end()).with_source(failed)
 }
 
-fn of_code(code: &str) -> ErrorKind {
-    match code {
-        "ThrottlingException"
-        | "Throttling"
-        | "ThrottledException"
-        | "ProvisionedThroughputExceededException"
-        | "RequestLimitExceeded"
-        | "RequestThrottled"
-        | "TooManyRequestsException"
-        | "SlowDown"
-        | "AccountLimitExceededException"
-        | "KmsThrottled"
-        | "KMSThrottlingException"
-        | "OverLimit" => ErrorKind::Busy,
-        "TransactionConflictException" | "TransactionInProgressException" | "ConditionalCheckFailedException" => {
-            ErrorKind::Conflict
-        }
-        "ResourceNotFoundException"
-        | "NoSuchKey"
-        | "NoSuchBucket"
-        | "NotFound"
-        | "NotFoundException"
-        | "QueueDoesNotExist"
-        | "AWS.SimpleQueueService.NonExistentQueue" => ErrorKind::Missing,
-        "AccessDenied" | "AccessDeniedException" | "AuthorizationError" | "AuthorizationErrorException" => {
-            ErrorKind::Forbidden
-        }
-        "ValidationException" | "InvalidParameterException" | "InvalidParameter" | "InvalidInputException" => {
-            ErrorKind::Invalid
-        }
-        "RequestTimeout" | "RequestTimeoutException" => ErrorKind::TimedOut,
+/// The kind of a service's code, also of a code inside an answer (a failed entry of a batch). `None` for codes that
+/// the table does not know.
+pub fn of_code(code: &str) -> Option<ErrorKind> {
+    TABLE.iter().find(|(_, codes)| codes.contains(&code)).map(|(kind, _)| *kind)
+}
+
+/// For codes that are not in the table.
+fn of_status(status: u16) -> ErrorKind {
+    match status {
+        429 => ErrorKind::Busy,
+        403 => ErrorKind::Forbidden,
+        404 => ErrorKind::Missing,
+        // Not our fault, or not certainly.
+        408 | 500.. => ErrorKind::Unavailable,
+        // A request that AWS does not understand will not be understood the second time.
+        400..500 => ErrorKind::Internal,
         _ => ErrorKind::Unavailable,
     }
 }
+
+/// What each code means, by kind. A code stands in one row only.
+const TABLE: [(ErrorKind, &[&str]); 9] = [
+    (
+        ErrorKind::Busy,
+        &[
+            "ThrottlingException",
+            "Throttling",
+            "ThrottledException",
+            "ProvisionedThroughputExceededException",
+            "RequestLimitExceeded",
+            "RequestThrottled",
+            "RequestThrottledException",
+            "TooManyRequestsException",
+            "SlowDown",
+            "AccountLimitExceededException",
+            "LimitExceededException",
+            "KmsThrottled",
+            "KMSThrottling",
+            "KMSThrottlingException",
+            "OverLimit",
+            "TooManyInvalidationsInProgress",
+        ],
+    ),
+    (
+        ErrorKind::Conflict,
+        &[
+            "TransactionConflictException",
+            "TransactionInProgressException",
+            "ConditionalCheckFailedException",
+            "PreconditionFailed",
+            "ConditionalRequestConflict",
+            "OperationAborted",
+        ],
+    ),
+    (
+        ErrorKind::Missing,
+        &[
+            "ResourceNotFoundException",
+            "NoSuchKey",
+            "NoSuchBucket",
+            "NoSuchUpload",
+            "NoSuchDistribution",
+            "NotFound",
+            "NotFoundException",
+            "QueueDoesNotExist",
+            "AWS.SimpleQueueService.NonExistentQueue",
+            "ReceiptHandleIsInvalid",
+        ],
+    ),
+    (
+        ErrorKind::Forbidden,
+        &[
+            "AccessDenied",
+            "AccessDeniedException",
+            "AuthorizationError",
+            "AuthorizationErrorException",
+            "ExpiredToken",
+            "ExpiredTokenException",
+            "InvalidAccessKeyId",
+            "InvalidClientTokenId",
+            "InvalidSignatureException",
+            "SignatureDoesNotMatch",
+            "UnrecognizedClientException",
+            "KMSAccessDenied",
+            "KMSAccessDeniedException",
+            "DecryptionFailure",
+        ],
+    ),
+    (
+        ErrorKind::Invalid,
+        &[
+            "ValidationException",
+            "ValidationError",
+            "InvalidParameterException",
+            "InvalidParameterValueException",
+            "InvalidParameter",
+            "InvalidInputException",
+            "InvalidArgument",
+            "EntityTooLarge",
+            "BatchRequestTooLong",
+            "ItemCollectionSizeLimitExceededException",
+        ],
+    ),
+    (ErrorKind::TimedOut, &["RequestTimeout", "RequestTimeoutException"]),
+    (ErrorKind::WrongState, &["InvalidRequestException", "ResourceInUseException"]),
+    (ErrorKind::Exists, &["ResourceExistsException", "ResourceAlreadyExistsException"]),
+    (
+        ErrorKind::Unavailable,
+        &[
+            "InternalError",
+            "InternalErrorException",
+            "InternalFailure",
+            "InternalServerError",
+            "InternalServiceError",
+            "ServiceUnavailable",
+            "ServiceUnavailableException",
+        ],
+    ),
+];
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,14 @@
 //! `AWS_ENDPOINT_URL_<SERVICE>`, `AWS_REGION`, the task role); Freshet has no settings of its own for them.
 
 mod config;
+mod counts;
 mod error;
+mod objects;
+mod random;
+#[cfg(any(test, feature = "testkit"))]
+pub mod testing;
 
 pub use config::load;
-pub use error::{code, error, kind};
+pub use counts::{Call, CallCounts, Tally};
+pub use error::{code, error, kind, of_code};
+pub use objects::{Fetched, Headers, Listed, Object, Objects, Page, Upload};
