@@ -148,11 +148,19 @@ pub async fn foreign_receipts_are_harmless<H: Harness>() {
     assert_eq!(queues[0].stats().await.expect("stats").visible, 1);
 }
 
-/// Makes a test of every case for an engine.
+/// How many cases there are.
+pub fn cases() -> usize {
+    include_str!("contract.rs").matches(concat!("pub async", " fn ")).count()
+}
+
+/// Makes a test of every case for an engine; with a condition for one that is not on every machine.
 #[macro_export]
 macro_rules! bus_contract {
     ($harness:ty) => {
-        $crate::bus_contract!(@cases $harness:
+        $crate::bus_contract!($harness, if true);
+    };
+    ($harness:ty, if $there:expr) => {
+        $crate::bus_contract!(@cases $harness, [$there]
             every_subscriber_gets_its_copy,
             what_is_not_deleted_comes_again,
             visibility_can_be_extended_and_given_back,
@@ -162,12 +170,15 @@ macro_rules! bus_contract {
             foreign_receipts_are_harmless
         );
     };
-    (@cases $harness:ty: $($case:ident),+) => {
+    (@cases $harness:ty, [$there:expr] $($case:ident),+) => {
         mod contract {
             use super::*;
             $(
                 #[tokio::test]
                 async fn $case() {
+                    if !$there {
+                        return;
+                    }
                     $crate::contract::$case::<$harness>().await;
                 }
             )+
@@ -175,8 +186,7 @@ macro_rules! bus_contract {
             #[test]
             fn p10_no_case_is_left_out() {
                 let cases = [$(stringify!($case)),+];
-                let source = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/contract.rs"));
-                assert_eq!(source.matches(concat!("pub async", " fn ")).count(), cases.len());
+                assert_eq!(cases.len(), $crate::contract::cases());
             }
         }
     };

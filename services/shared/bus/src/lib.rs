@@ -7,6 +7,8 @@
 //! - Delivery is at least once and in no promised order: consumers decide by their own state.
 //! - An event carries keys, hashes and trace context, never content.
 
+#[cfg(feature = "aws")]
+pub mod aws;
 pub mod event;
 mod ports;
 pub mod sqlite;
