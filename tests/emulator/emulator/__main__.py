@@ -45,7 +45,7 @@ def _start(backend):
         environment.pop(name, None)
     if backend == "ministack":
         port = _free_port()
-        environment.update(GATEWAY_PORT=str(port), BIND_HOST="127.0.0.1")
+        environment.update(GATEWAY_PORT=str(port), BIND_HOST="127.0.0.1", LOG_LEVEL="ERROR")
         command = [str(Path(sys.executable).parent / "ministack")]
         process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                    start_new_session=True)

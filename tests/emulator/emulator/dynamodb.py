@@ -13,7 +13,7 @@ import time
 
 import moto.dynamodb.models as models
 from moto.core.responses import ActionResult
-from moto.dynamodb.exceptions import MockValidationException
+from moto.dynamodb.exceptions import ERROR_TYPE_PREFIX, DynamodbException, MockValidationException
 from moto.dynamodb.models import DynamoDBBackend
 from moto.dynamodb.models.dynamo_type import DynamoType
 from moto.dynamodb.models.table import Table
@@ -95,9 +95,11 @@ def _undo_only_what_was_touched(before):
     return transact_write_items
 
 
-class IdempotentParameterMismatch(MockValidationException):
-    error_type = "com.amazonaws.dynamodb.v20120810#IdempotentParameterMismatchException"
-    code = "IdempotentParameterMismatchException"
+class IdempotentParameterMismatch(DynamodbException):
+    """The same token for another transaction."""
+
+    def __init__(self):
+        super().__init__(ERROR_TYPE_PREFIX + "IdempotentParameterMismatchException", "another transaction has this token")
 
 
 @replaces(DynamoHandler, "transact_write_items")
@@ -111,7 +113,7 @@ def _once_per_token(before):
         seen = _tokens.get(key)
         if seen and time.time() - seen[1] < _TOKENS_KEPT:
             if seen[0] != asked:
-                raise IdempotentParameterMismatch("the token was used for another transaction")
+                raise IdempotentParameterMismatch()
             return ActionResult({})
         result = before(self)
         _tokens[key] = (asked, time.time())

@@ -51,5 +51,5 @@ def _known_upload(before):
     return call
 
 
-for _name in ("upload_part", "complete_multipart_upload", "abort_multipart_upload"):
+for _name in ("upload_part", "complete_multipart_upload"):
     replaces(S3Backend, _name)(_known_upload)
