@@ -3,6 +3,7 @@
 - Changing any attribute dropped the queue's policy, which on AWS would end the delivery from SNS.
 - RedrivePolicy came back with spaces, and RedriveAllowPolicy not at all: plans never clean.
 - Sending counted all messages of the queue to read one attribute.
+- Deleting by the receipt of an earlier receive took the message from whoever has it now; AWS answers well and leaves it.
 - A long poll held no lock but walked lists that others changed, which ended in 500s.
 """
 
@@ -115,6 +116,17 @@ def _locked(before):
 
 for _name in ("delete_message", "change_message_visibility", "purge_queue"):
     replaces(SQSBackend, _name)(_locked)
+
+
+@replaces(Queue, "delete_message")
+def _delete(before):
+    def delete_message(self, receipt_handle):
+        for message in self._messages:
+            if message.had_receipt_handle(receipt_handle) and message.receipt_handle != receipt_handle:
+                return
+        before(self, receipt_handle)
+
+    return delete_message
 
 
 @replaces(SQSBackend, "receive_message")

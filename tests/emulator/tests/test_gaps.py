@@ -137,6 +137,16 @@ class Queues(unittest.TestCase):
         got = self.sqs.receive_message(QueueUrl=url, AttributeNames=["ApproximateReceiveCount"])["Messages"]
         self.assertEqual((got[0]["Body"], got[0]["Attributes"]["ApproximateReceiveCount"]), ("poison", "1"))
 
+    def test_a_receipt_of_an_earlier_receive_deletes_nothing(self):
+        url, _ = self.queue(VisibilityTimeout="0")
+        self.sqs.send_message(QueueUrl=url, MessageBody="once")
+        receive = lambda: self.sqs.receive_message(QueueUrl=url)["Messages"][0]["ReceiptHandle"]
+        stale, fresh = receive(), receive()
+        self.sqs.delete_message(QueueUrl=url, ReceiptHandle=stale)
+        self.assertEqual(self.attributes(url)["ApproximateNumberOfMessages"], "1")
+        self.sqs.delete_message(QueueUrl=url, ReceiptHandle=fresh)
+        self.assertEqual(self.attributes(url)["ApproximateNumberOfMessages"], "0")
+
     def test_nothing_is_lost_or_doubled_by_many_at_once(self):
         url, _ = self.queue(VisibilityTimeout="60")
         got, failures, lock = [], [], threading.Lock()
