@@ -3,6 +3,8 @@
 #[cfg(feature = "testkit")]
 pub mod contract;
 mod replay;
+#[cfg(feature = "aws")]
+mod s3;
 mod sqlite;
 
 use async_trait::async_trait;
@@ -13,6 +15,8 @@ use freshet_proto::content::v1::IngestDeliveryRequest;
 use freshet_proto::validation::v1::ValidateDeliveryRequest;
 
 pub use replay::Replay;
+#[cfg(feature = "aws")]
+pub use s3::S3Spool;
 pub use sqlite::{MIGRATIONS, SqliteSpool};
 
 /// A delivery that waits for a service to come back.
