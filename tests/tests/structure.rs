@@ -76,8 +76,8 @@ const EDGES: [(&str, &[&str]); 14] = [
     ("freshet-providers", &["domain"]),
     ("freshet-ingress", &["aws", "domain", "kit", "proto", "sqlite"]),
     ("freshet-validation", &["domain", "kit", "proto", "providers"]),
-    ("freshet-content", &["aws", "bus", "domain", "kit", "proto", "sqlite"]),
-    ("freshet-build", &["aws", "bus", "domain", "kit", "proto", "sqlite"]),
+    ("freshet-content", &["bus", "domain", "kit", "proto", "sqlite"]),
+    ("freshet-build", &["bus", "domain", "kit", "proto", "sqlite"]),
     ("freshet-control", &["domain", "kit", "proto"]),
     (
         "freshet-suite",
