@@ -1,4 +1,4 @@
-//! The contract of [`Store`](super::Store) as code: plain functions over `&dyn Store`.
+//! The contract of [`Store`] as code: plain functions over `&dyn Store`.
 //!
 //! An engine proves itself in one line, `freshet_content::store_contract!(make)`, where `make` is an async function that
 //! gives a [`Made`] with an empty store.

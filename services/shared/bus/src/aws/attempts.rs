@@ -51,7 +51,9 @@ fn again(error: &Error) -> Error {
 
 /// The error of one entry.
 pub(super) fn entry_error(operation: &str, code: &str, message: Option<&str>, sender_fault: bool) -> Error {
-    let kind = if sender_fault { ErrorKind::Invalid } else { ErrorKind::Unavailable };
+    // Being throttled counts as the sender's fault too, and passes.
+    let otherwise = if sender_fault { ErrorKind::Invalid } else { ErrorKind::Unavailable };
+    let kind = freshet_aws::of_code(code).unwrap_or(otherwise);
     Error::new(kind, "BUS_ENTRY_FAILED", format!("{operation}: {code} {}", message.unwrap_or_default()))
 }
 
@@ -61,6 +63,13 @@ mod tests {
 
     fn failure(kind: ErrorKind) -> Error {
         Error::new(kind, "TEST", "failed")
+    }
+
+    #[test]
+    fn an_entry_that_was_throttled_may_be_sent_again() {
+        assert!(entry_error("x", "Throttling", None, true).kind().is_transient());
+        assert!(!entry_error("x", "Nonsense", None, true).kind().is_transient());
+        assert!(entry_error("x", "Nonsense", None, false).kind().is_transient());
     }
 
     #[tokio::test(start_paused = true)]
