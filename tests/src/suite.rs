@@ -124,7 +124,7 @@ impl TestSuite {
         let reader = CatalogueReader::new(&file, data.path(), options.secrets.clone(), registry.clone(), &root_key);
         let catalogue = reader.read(&options.catalogue).unwrap_or_else(|problems| panic!("{problems}"));
         let catalogue = CatalogueHandle::new(catalogue);
-        let mut layers = Layers::new(DEFAULTS);
+        let mut layers = Layers::new_of(DEFAULTS);
         layers.file("test", &options.settings);
         let settings = Settings::read(&layers).unwrap_or_else(|problems| panic!("{problems:?}"));
 

@@ -77,6 +77,11 @@ pub(crate) fn overloaded() -> Response {
         .response()
 }
 
+/// The process has not read its catalogue yet, or could not reach its spool.
+pub(crate) fn not_ready() -> Response {
+    Problem::new(503, "NOT_READY", "this server is starting; try again").retry_after(Duration::from_secs(5)).response()
+}
+
 /// For everything that is not a route.
 pub(crate) async fn no_such_route() -> Response {
     Problem::new(404, "NO_SUCH_ROUTE", "webhooks are posted to /webhook/{provider}/{source}").response()

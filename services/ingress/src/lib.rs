@@ -15,6 +15,7 @@
 
 mod answer;
 mod body;
+mod config;
 mod counters;
 mod delivery;
 mod request;
@@ -26,50 +27,17 @@ mod webhook;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use axum::routing::{any, get};
 use freshet_kit::{CatalogueHandle, Clock, Readiness, Shutdown};
 
+pub use config::{DEFAULTS, IngressConfig};
 pub use counters::Counters;
 pub use serve::serve;
 pub use spool::Spool;
 use upstream::{Content, Validation};
-
-/// Bounds of the edge.
-#[derive(Clone, Copy, Debug)]
-pub struct IngressConfig {
-    /// A request's head must be there within this time.
-    pub header_timeout: Duration,
-    /// Longest silence inside a body.
-    pub body_idle_timeout: Duration,
-    /// A body must be there within this time.
-    pub body_timeout: Duration,
-    /// Validation and content must answer within this time, or the spool takes over. The tightest provider gives up
-    /// after 2 s.
-    pub answer_budget: Duration,
-    /// Webhook requests at once; more are answered 503 with Retry-After.
-    pub requests_max: usize,
-    /// Bytes of bodies in memory at once; more are answered 503 with Retry-After.
-    pub body_bytes_in_flight_max: usize,
-    /// Connections at once; more wait to be accepted.
-    pub connections_max: usize,
-}
-
-impl Default for IngressConfig {
-    fn default() -> Self {
-        Self {
-            header_timeout: Duration::from_secs(10),
-            body_idle_timeout: Duration::from_secs(10),
-            body_timeout: Duration::from_secs(60),
-            answer_budget: Duration::from_millis(1_500),
-            requests_max: 4_096,
-            body_bytes_in_flight_max: 512 << 20,
-            connections_max: 10_000,
-        }
-    }
-}
 
 /// Where the live files of a site are, if it has any.
 pub trait SiteRoots: Send + Sync {
@@ -114,6 +82,19 @@ pub fn router(deps: &IngressDeps) -> Router {
         router = router.merge(sites::router(roots.clone()));
     }
     router.fallback(answer::no_such_route)
+}
+
+/// Answers webhooks with 503 and Retry-After until everything was ready once: an empty catalogue would refuse them for
+/// good. Afterwards, and while the process drains, they are taken.
+pub fn until_ready(router: Router, readiness: Readiness) -> Router {
+    let was_ready = Arc::new(AtomicBool::new(false));
+    router.layer(axum::middleware::from_fn(move |request: axum::extract::Request, next: axum::middleware::Next| {
+        if !was_ready.load(Ordering::Relaxed) && readiness.is_ready() {
+            was_ready.store(true, Ordering::Relaxed);
+        }
+        let refused = !was_ready.load(Ordering::Relaxed) && request.uri().path().starts_with("/webhook/");
+        async move { if refused { answer::not_ready() } else { next.run(request).await } }
+    }))
 }
 
 /// Starts what runs beside the requests: the spool's replay.

@@ -10,7 +10,7 @@ use freshet_kit::config::Layers;
 use freshet_kit::logging::LogFormat;
 
 /// The compiled-in defaults, which are also the documentation.
-pub const DEFAULTS: &str = include_str!("config.default.toml");
+pub const DEFAULTS: &[&str] = &[include_str!("config.default.toml"), freshet_ingress::DEFAULTS];
 
 /// What `freshet dev` runs with.
 #[derive(Clone, Debug)]
@@ -49,15 +49,7 @@ impl Settings {
             drain_deadline: layers.duration("suite.drain_deadline"),
             http_address: layers.address("ingress.http_address"),
             grpc_address: layers.address("grpc.address"),
-            ingress: IngressConfig {
-                header_timeout: layers.duration("ingress.header_timeout"),
-                body_idle_timeout: layers.duration("ingress.body_idle_timeout"),
-                body_timeout: layers.duration("ingress.body_timeout"),
-                answer_budget: layers.duration("ingress.answer_budget"),
-                requests_max: layers.number("ingress.requests_max", 1, 1_000_000) as usize,
-                connections_max: layers.number("ingress.connections_max", 1, 1_000_000) as usize,
-                ..IngressConfig::default()
-            },
+            ingress: IngressConfig::read(layers),
             queue: QueueOptions {
                 visibility: layers.duration("bus.visibility"),
                 max_receives: layers.number("bus.max_receives", 1, 1_000) as u32,
@@ -81,7 +73,7 @@ mod tests {
 
     #[test]
     fn the_defaults_are_complete_and_documented() {
-        let layers = Layers::new(DEFAULTS);
+        let layers = Layers::new_of(DEFAULTS);
         Settings::read(&layers).expect("good");
         for setting in layers.explain() {
             assert!(!setting.meaning.is_empty(), "{} has no comment", setting.key);
@@ -90,7 +82,7 @@ mod tests {
 
     #[test]
     fn rules_between_settings_are_checked_before_anything_listens() {
-        let mut layers = Layers::new(DEFAULTS);
+        let mut layers = Layers::new_of(DEFAULTS);
         layers.file("f.toml", "[grpc]\naddress = \"127.0.0.1:8080\"\n[bus]\nvisibility = \"1s\"");
         let problems = Settings::read(&layers).expect_err("two");
         assert_eq!(problems.len(), 2, "{problems:?}");

@@ -62,12 +62,20 @@ pub const ENVIRONMENT_PREFIX: &str = "FRESHET_";
 impl Layers {
     /// Begins with the compiled-in defaults: `[section]` tables of scalars, each with a comment above it.
     pub fn new(defaults: &str) -> Self {
-        let mut layers = Self { values: BTreeMap::new(), meanings: meanings(defaults), problems: RefCell::default() };
-        match flatten(defaults) {
-            Ok(values) => {
-                layers.values = values.into_iter().map(|(key, value)| (key, (value, Origin::Default))).collect();
+        Self::new_of(&[defaults])
+    }
+
+    /// The same for defaults in several parts, so that programs can share some of them. A section may be in several.
+    pub fn new_of(parts: &[&str]) -> Self {
+        let mut layers = Self { values: BTreeMap::new(), meanings: BTreeMap::new(), problems: RefCell::default() };
+        for part in parts {
+            layers.meanings.append(&mut meanings(part));
+            match flatten(part) {
+                Ok(values) => {
+                    layers.values.extend(values.into_iter().map(|(key, value)| (key, (value, Origin::Default))));
+                }
+                Err(problem) => layers.problem(format!("the compiled-in defaults are broken: {problem}")),
             }
-            Err(problem) => layers.problem(format!("the compiled-in defaults are broken: {problem}")),
         }
         layers
     }
@@ -133,6 +141,12 @@ impl Layers {
         self.get(key, "a text", |text| Some(text.to_owned())).unwrap_or_default()
     }
 
+    /// Text that must not be empty.
+    pub fn required(&self, key: &str) -> String {
+        self.get(key, "set; it has no default", |text| (!text.trim().is_empty()).then(|| text.trim().to_owned()))
+            .unwrap_or_default()
+    }
+
     /// A path; a relative one starts at the working directory.
     pub fn path(&self, key: &str) -> PathBuf {
         self.get(key, "a path", |text| (!text.is_empty()).then(|| PathBuf::from(text))).unwrap_or_default()
@@ -160,6 +174,17 @@ impl Layers {
         let expected = format!("one of {}", words.join(", "));
         self.get(key, &expected, |text| words.iter().copied().find(|word| *word == text))
             .unwrap_or_else(|| words.first().copied().unwrap_or_default())
+    }
+
+    /// A share from 0 to 1, such as `0.25`.
+    pub fn ratio(&self, key: &str) -> f64 {
+        let parse = |text: &str| text.parse::<f64>().ok().filter(|ratio| (0.0..=1.0).contains(ratio));
+        self.get(key, "a number from 0 to 1, such as 0.25", parse).unwrap_or_default()
+    }
+
+    /// The environment variable that sets a key.
+    pub fn variable(key: &str) -> String {
+        format!("{ENVIRONMENT_PREFIX}{}", key.replace('.', "__").to_ascii_uppercase())
     }
 
     /// Every setting as it is in force.

@@ -105,6 +105,9 @@ pub struct Readiness {
     changed: Arc<tokio::sync::Notify>,
 }
 
+/// The part that is never ready again once the process is about to stop.
+const DRAINING: &str = "draining";
+
 /// Held by a part that is not ready yet. Dropping it makes the part ready.
 #[derive(Debug)]
 pub struct Latch {
@@ -124,6 +127,25 @@ impl Readiness {
         Latch { name, readiness: self.clone() }
     }
 
+    /// Not ready any more, for good: balancers are to send no more, while what they still send is served.
+    pub fn drain(&self) {
+        std::mem::forget(self.latch(DRAINING));
+        self.changed.notify_waiters();
+    }
+
+    /// Completes when the process drains.
+    pub async fn draining(&self) {
+        loop {
+            // Enabled before the look, or a change between the look and the wait would go unseen.
+            let mut changed = std::pin::pin!(self.changed.notified());
+            changed.as_mut().enable();
+            if self.pending().contains(&DRAINING) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
     /// The parts that are not ready.
     pub fn pending(&self) -> Vec<&'static str> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
@@ -137,7 +159,8 @@ impl Readiness {
     /// Completes when every part is ready.
     pub async fn ready(&self) {
         loop {
-            let changed = self.changed.notified();
+            let mut changed = std::pin::pin!(self.changed.notified());
+            changed.as_mut().enable();
             if self.is_ready() {
                 return;
             }
@@ -173,6 +196,20 @@ mod tests {
         assert!(!readiness.is_ready());
         drop(bus);
         readiness.ready().await;
+    }
+
+    #[tokio::test]
+    async fn a_process_that_drains_is_never_ready_again() {
+        let readiness = Readiness::new();
+        let waiting = tokio::spawn({
+            let readiness = readiness.clone();
+            async move { readiness.draining().await }
+        });
+        tokio::task::yield_now().await;
+        assert!(readiness.is_ready());
+        readiness.drain();
+        waiting.await.expect("told");
+        assert_eq!(readiness.pending(), ["draining"]);
     }
 
     #[tokio::test]

@@ -209,7 +209,7 @@ async fn start(
     let secrets = CorpusSecrets(distinct.iter().map(|spec| spec.secret.clone()).collect());
     let catalogue = catalogue::parse(&text, folder, &*registry, &secrets)
         .map_err(|problems| anyhow::anyhow!("{}", catalogue::report("corpus", &problems)))?;
-    let layers = Layers::new(DEFAULTS);
+    let layers = Layers::new_of(DEFAULTS);
     let settings = Settings::read(&layers).map_err(|problems| anyhow::anyhow!(problems.join("\n")))?;
     let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
     let suite = Suite::start(StartOptions {

@@ -41,7 +41,7 @@ pub(crate) async fn run(target: &Target, args: DemoArgs) -> anyhow::Result<ExitC
     let temporary = tempfile::tempdir().context("cannot make a temporary folder")?;
     let folder = target.data.clone().unwrap_or_else(|| temporary.path().to_owned());
     let data = DataFolder::take(&folder)?;
-    let mut layers = Layers::new(DEFAULTS);
+    let mut layers = Layers::new_of(DEFAULTS);
     layers.flag("suite.data", "data", Some(folder.display().to_string()));
     let settings = Settings::read(&layers).map_err(|problems| anyhow::anyhow!(problems.join("\n")))?;
     logging::init(logging::LogFormat::Text, "warn", std::io::stderr);

@@ -46,7 +46,7 @@ pub(crate) struct SettingsArgs {
 impl SettingsArgs {
     /// Every layer.
     pub(crate) fn layers(&self, target: &Target, environment: &BTreeMap<String, String>) -> anyhow::Result<Layers> {
-        let mut layers = Layers::new(DEFAULTS);
+        let mut layers = Layers::new_of(DEFAULTS);
         if let Some(path) = &self.settings {
             let text = std::fs::read_to_string(path)
                 .with_context(|| format!("cannot read the settings {}", path.display()))?;

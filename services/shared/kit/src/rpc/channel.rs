@@ -7,7 +7,7 @@ use tonic::body::Body;
 use tower::util::BoxCloneSyncService;
 use tower::{BoxError, ServiceExt as _};
 
-use super::{Caller, Stack};
+use super::{Caller, Stack, Tls};
 use crate::{CatalogueHandle, Error};
 
 /// What every generated client of Freshet is made over.
@@ -34,11 +34,17 @@ where
 
 /// A channel to a service at `http://host:port`, presenting an API key. Connects on first use.
 pub fn connect(address: &str, api_key: &str) -> Result<Channel, Error> {
+    connect_with(address, api_key, &Tls::default())
+}
+
+/// The same; `https://` addresses are reached by TLS.
+pub fn connect_with(address: &str, api_key: &str, tls: &Tls) -> Result<Channel, Error> {
     let endpoint = tonic::transport::Endpoint::from_shared(address.to_owned())
         .map_err(|error| Error::invalid("address", "must look like http://host:port").with_source(error))?
         .connect_timeout(std::time::Duration::from_secs(5))
         .http2_keep_alive_interval(std::time::Duration::from_secs(30))
         .tcp_nodelay(true);
+    let endpoint = tls.of_endpoint(endpoint)?;
     let bearer = http::HeaderValue::from_str(&format!("Bearer {api_key}"))
         .map_err(|_| Error::invalid("api_key", "has characters that no key has"))?;
     let channel = endpoint.connect_lazy();

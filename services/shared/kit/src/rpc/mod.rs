@@ -9,12 +9,14 @@ mod channel;
 mod local;
 mod server;
 mod stack;
+mod tls;
 
 pub use auth::{Caller, authorize, authorize_all_clients, authorize_internal};
-pub use channel::{Channel, ChannelError, connect, in_process};
+pub use channel::{Channel, ChannelError, connect, connect_with, in_process};
 pub use local::call_local;
 pub use server::{GrpcServer, ServeError};
 pub use stack::Stack;
+pub use tls::Tls;
 
 /// Largest message that a service takes: a 25 MiB body and what goes with it.
 pub const MESSAGE_BYTES_MAX: usize = 32 << 20;

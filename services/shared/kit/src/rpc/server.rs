@@ -8,7 +8,7 @@ use tonic::body::Body;
 use tonic::server::NamedService;
 use tonic_health::ServingStatus;
 
-use super::Stack;
+use super::{Stack, Tls};
 use crate::{CatalogueHandle, Readiness, Shutdown};
 
 /// Collects services and serves them. Health and reflection come with each service and cannot be forgotten.
@@ -17,6 +17,7 @@ pub struct GrpcServer {
     health: tonic_health::server::HealthReporter,
     names: Vec<&'static str>,
     catalogue: CatalogueHandle,
+    tls: Tls,
 }
 
 /// Why serving ended.
@@ -38,7 +39,14 @@ impl GrpcServer {
         health.set_service_status("", ServingStatus::NotServing).await;
         let mut routes = tonic::service::RoutesBuilder::default();
         routes.add_service(service);
-        Self { routes, health, names: Vec::new(), catalogue }
+        Self { routes, health, names: Vec::new(), catalogue, tls: Tls::default() }
+    }
+
+    /// Serves with this certificate; callers must show one of the authority's, if there is one.
+    #[must_use]
+    pub fn with_tls(mut self, tls: Tls) -> Self {
+        self.tls = tls;
+        self
     }
 
     /// Adds a service, wrapped in the stack. Its health is NOT_SERVING until the process is ready.
@@ -74,14 +82,17 @@ impl GrpcServer {
         self.routes.add_service(reflection().build_v1alpha().map_err(ServeError::Reflection)?);
 
         let (health, names) = (self.health.clone(), self.names.clone());
-        let (until_ready, stop) = (readiness, shutdown.clone());
+        let (ready, stop) = (readiness, shutdown.clone());
         shutdown.spawn("grpc health", async move {
             tokio::select! {
-                () = until_ready.ready() => {
+                () = ready.ready() => {
                     for name in names.iter().copied().chain([""]) {
                         health.set_service_status(name, ServingStatus::Serving).await;
                     }
-                    stop.stopping().await;
+                    tokio::select! {
+                        () = stop.stopping() => {}
+                        () = ready.draining() => {}
+                    }
                 }
                 () = stop.stopping() => {}
             }
@@ -91,7 +102,9 @@ impl GrpcServer {
         });
 
         let incoming = tonic::transport::server::TcpIncoming::from(listener).with_nodelay(Some(true));
-        tonic::transport::Server::builder()
+        self.tls
+            .of_server(tonic::transport::Server::builder())
+            .map_err(ServeError::Transport)?
             // Without an age a silent connection keeps a graceful stop waiting for ever, and clients never spread out
             // after a deploy.
             .max_connection_age(Duration::from_secs(600))
