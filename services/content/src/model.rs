@@ -275,6 +275,21 @@ pub struct OutboxBatch {
     pub through: u64,
     /// True if the batch has nothing to do and nothing to confirm.
     pub is_empty: bool,
+    /// Changes up to here may have been published before, by a process that did not confirm it.
+    pub old_until: u64,
+    /// Whose part it is, where each client has a feed of its own.
+    pub claim: Option<OutboxClaim>,
+}
+
+/// The right to publish a part of a client's feed. Whoever else wants to waits for a while, and then takes it over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutboxClaim {
+    /// The client.
+    pub client: ClientId,
+    /// Everything up to here was confirmed when the part was read.
+    pub from: u64,
+    /// Differs with each claim.
+    pub token: String,
 }
 
 /// What to invalidate.

@@ -4,8 +4,8 @@
 //! whose id it knows. So an event that is made again must never contain more than the one with its id that may have
 //! been published before, or the surplus would be lost (P4):
 //! - within a process, failed events are kept and published again as they were;
-//! - what was already in the outbox when the process started is cut into one event per delivery and group, which is a
-//!   part of whatever the process before it made.
+//! - what another process may have published without confirming it is cut into one event per delivery and group, which
+//!   is a part of whatever that process made.
 
 use std::time::Duration;
 
@@ -40,9 +40,8 @@ pub(crate) async fn run(deps: ContentDeps, shutdown: Shutdown, latch: Latch) {
     let mut latch = Some(latch);
     let mut waiter = deps.store.signal().waiter();
     let mut attempt = 0;
-    let mut old_until = None;
     while !shutdown.is_stopping() {
-        let result = relay(&deps, &shutdown, &mut old_until).await;
+        let result = relay(&deps, &shutdown).await;
         let pause = match result {
             Ok(more) => {
                 latch = None;
@@ -72,16 +71,12 @@ pub(crate) async fn run(deps: ContentDeps, shutdown: Shutdown, latch: Latch) {
 }
 
 /// Publishes the oldest part of the outbox. True if there may be more.
-async fn relay(deps: &ContentDeps, shutdown: &Shutdown, old_until: &mut Option<u64>) -> Result<bool, Error> {
-    let old_until = match *old_until {
-        Some(position) => position,
-        None => *old_until.insert(deps.store.feed_end().await?),
-    };
+async fn relay(deps: &ContentDeps, shutdown: &Shutdown) -> Result<bool, Error> {
     let batch = deps.store.read_outbox(BATCH_ROWS).await?;
     if batch.is_empty {
         return Ok(false);
     }
-    let events = events(&batch.changes, old_until)?;
+    let events = events(&batch.changes, batch.old_until)?;
     if !publish(deps, shutdown, events).await {
         return Ok(false);
     }
@@ -154,9 +149,10 @@ fn events(changes: &[FeedChange], old_until: u64) -> Result<Vec<OutgoingEvent>, 
     let mut rest = changes;
     while let Some(first) = rest.first() {
         let mut bytes = bytes_at_most(first);
+        // What comes behind the last old change is joined to none: an earlier event may have ended with it.
+        let old = first.outcome.sequence <= old_until;
         let mut end = 1;
         while let Some(next) = rest.get(end) {
-            let old = next.outcome.sequence <= old_until;
             bytes += bytes_at_most(next);
             let joins = end < CHANGES_MAX
                 && bytes <= EVENT_BYTES_MAX

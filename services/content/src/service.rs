@@ -108,7 +108,7 @@ impl Service {
         };
         let after = match token::feed_position(client.as_str(), &request.resume_token)? {
             Some(position) => position,
-            None => self.deps.store.feed_end().await?,
+            None => self.deps.store.feed_end(&client).await?,
         };
         let query = FeedQuery { client, source, include_all: request.include_all, after, limit: watch::PAGE_ROWS };
         watch::start(self.deps.store.clone(), query).await

@@ -84,18 +84,20 @@ pub trait Store: Send + Sync {
     /// One page of deliveries, newest first.
     async fn list_deliveries(&self, query: DeliveryQuery) -> Result<DeliveryPage, Error>;
 
-    /// The position of the last change in the feed.
-    async fn feed_end(&self) -> Result<u64, Error>;
+    /// The position of the last change in the client's feed, or one behind it that no change of the client has yet.
+    async fn feed_end(&self, client: &ClientId) -> Result<u64, Error>;
 
     /// Changes behind a position. `OutOfRange` if some of them are not kept any more, or the position is not of this
     /// feed.
     async fn read_feed(&self, query: FeedQuery) -> Result<FeedPage, Error>;
 
     /// The oldest changes that were not confirmed by [`Store::finish_outbox`], looking at no more than `limit` rows of
-    /// the feed. Never cuts between two changes of a delivery unless the limit does.
+    /// the feed. Never cuts between two changes of a delivery unless the limit does. Where each client has a feed of its
+    /// own, they are of one client, and clients take turns.
     async fn read_outbox(&self, limit: usize) -> Result<OutboxBatch, Error>;
 
-    /// Notes that every change of the batch was handed to the bus.
+    /// Notes that every change of the batch was handed to the bus. Without effect if somebody else has taken over the
+    /// publishing of them: whoever has will publish and confirm them.
     async fn finish_outbox(&self, batch: &OutboxBatch, at: Timestamp) -> Result<(), Error>;
 
     /// Removes what is kept long enough, a bounded amount. Never removes a change that was not published, nor anything

@@ -9,7 +9,7 @@ use crate::store::Store;
 
 /// From any position, with any page size.
 pub async fn the_feed_resumes_without_gap_or_double(store: &dyn Store) {
-    assert_eq!(store.feed_end().await.expect("end"), 0);
+    assert_eq!(store.feed_end(&client("acme")).await.expect("end"), 0);
     for number in 0..20 {
         ingest(store, upsert(&number.to_string(), 10, "a")).await;
     }
@@ -20,7 +20,7 @@ pub async fn the_feed_resumes_without_gap_or_double(store: &dyn Store) {
         let rest: Vec<u64> = feed(store, *after, false).await.iter().map(|change| change.outcome.sequence).collect();
         assert_eq!(rest, all[place + 1..]);
     }
-    assert_eq!(store.feed_end().await.expect("end"), all[19]);
+    assert_eq!(store.feed_end(&client("acme")).await.expect("end"), all[19]);
 }
 
 /// What was unchanged or stale is in its delivery only.
@@ -47,7 +47,7 @@ pub async fn the_feed_has_effects_only(store: &dyn Store) {
 /// And of a source, if asked for.
 pub async fn p7_the_feed_of_a_client_is_its_own(store: &dyn Store) {
     for name in ["acme", "other", "acme", "third"] {
-        let id = format!("{name}-{}", store.feed_end().await.expect("end"));
+        let id = format!("{name}-{}", store.feed_end(&client("acme")).await.expect("end"));
         accepted(store, NewDelivery { client: client(name), ..delivery(vec![upsert(&id, 10, "a")]) }).await;
     }
     let own = feed(store, 0, true).await;
@@ -55,7 +55,7 @@ pub async fn p7_the_feed_of_a_client_is_its_own(store: &dyn Store) {
     assert!(own.iter().all(|change| change.client == client("acme")));
     let query = FeedQuery { client: client("acme"), source: None, include_all: true, after: 0, limit: 100 };
     let page = store.read_feed(query.clone()).await.expect("feed");
-    assert_eq!(page.position, store.feed_end().await.expect("end"), "others' changes need not be looked at again");
+    assert_eq!(page.position, store.feed_end(&client("acme")).await.expect("end"), "others' changes need not be looked at again");
     let shop = store.read_feed(FeedQuery { source: Some(source("shop")), ..query }).await.expect("feed");
     assert_eq!(shop.changes.len(), 0);
 }
@@ -75,12 +75,12 @@ pub async fn a_position_that_is_gone_is_out_of_range(store: &dyn Store) {
     publish_all(store, START.plus(6 * DAY)).await;
     sweep_all(store, START.plus(8 * DAY)).await;
     assert_eq!(read(first).await, Err(ErrorKind::OutOfRange));
-    let end = store.feed_end().await.expect("end");
+    let end = store.feed_end(&client("acme")).await.expect("end");
     assert_eq!(read(end - 1).await, Ok(1), "nothing behind it is forgotten");
     assert_eq!(read(end).await, Ok(0));
     assert_eq!(read(end + 1).await, Err(ErrorKind::OutOfRange));
     ingest_at(store, START.plus(8 * DAY), upsert("10", 10, "a")).await;
-    assert!(store.feed_end().await.expect("end") > end, "no number comes twice");
+    assert!(store.feed_end(&client("acme")).await.expect("end") > end, "no number comes twice");
 }
 
 /// The same again, until it is.

@@ -63,14 +63,14 @@ fn with_id(request_id: &str, selector: Selector) -> Invalidation {
 /// The first answer comes again.
 pub async fn a_request_id_has_effect_once(store: &dyn Store) {
     world(store).await;
-    let before = store.feed_end().await.expect("end");
+    let before = store.feed_end(&client("acme")).await.expect("end");
     assert_eq!(store.invalidate(with_id("r1", Selector::All)).await.expect("invalidated"), 4);
-    let after = store.feed_end().await.expect("end");
+    let after = store.feed_end(&client("acme")).await.expect("end");
     assert!(after > before);
     ingest_at(store, at(1), upsert("1", 20, "new")).await;
     assert_eq!(store.invalidate(with_id("r1", Selector::All)).await.expect("again"), 4);
     assert_eq!(fresh(store).await, ["1"], "it was not done again");
-    assert_eq!(store.feed_end().await.expect("end"), after + 1, "no second rebuild");
+    assert_eq!(store.feed_end(&client("acme")).await.expect("end"), after + 1, "no second rebuild");
     sweep_all(store, START.plus(2 * DAY)).await;
     assert_eq!(store.invalidate(with_id("r1", Selector::All)).await.expect("later"), 1, "forgotten after a day");
 }
@@ -87,7 +87,7 @@ pub async fn a_request_id_for_something_else_is_refused(store: &dyn Store) {
 /// By a delivery of our own.
 pub async fn a_rebuild_touches_each_affected_source_once(store: &dyn Store) {
     world(store).await;
-    let before = store.feed_end().await.expect("end");
+    let before = store.feed_end(&client("acme")).await.expect("end");
     store.invalidate(invalidation(Selector::All)).await.expect("invalidated");
     assert_eq!(feed(store, before, true).await.len(), 0, "only if asked for");
     let request = Invalidation { rebuild: true, ..invalidation(Selector::Source(source("blog"))) };
@@ -104,9 +104,9 @@ pub async fn a_rebuild_touches_each_affected_source_once(store: &dyn Store) {
         assert_eq!(kept.outcomes, [change.outcome]);
     }
     let nothing = Invalidation { rebuild: true, ..invalidation(Selector::Tag("none".into())) };
-    let end = store.feed_end().await.expect("end");
+    let end = store.feed_end(&client("acme")).await.expect("end");
     assert_eq!(store.invalidate(nothing).await.expect("invalidated"), 0);
-    assert_eq!(store.feed_end().await.expect("end"), end);
+    assert_eq!(store.feed_end(&client("acme")).await.expect("end"), end);
 }
 
 /// Its time says when it is forgotten, and older versions wait for that.

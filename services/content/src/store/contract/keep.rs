@@ -105,7 +105,7 @@ pub async fn everything_is_forgotten_in_time(store: &dyn Store) {
     let (kept, body) = store.get_delivery(&client("acme"), old[0], true).await.expect("read").expect("there");
     assert_eq!((kept.body_kept, body), (false, None));
     assert_eq!(list_deliveries(store, all_deliveries()).await.len(), 11);
-    let end = store.feed_end().await.expect("end");
+    let end = store.feed_end(&client("acme")).await.expect("end");
     accepted(store, delivery_at(day(31), vec![upsert("newer", 10, "a")])).await;
     publish_all(store, day(31)).await;
     sweep_all(store, day(31)).await;

@@ -65,6 +65,8 @@ pub struct SqliteStore {
     signal: Arc<FeedSignal>,
     /// The last change whose write was answered: everything up to it survives a power cut.
     durable: Arc<AtomicU64>,
+    /// The last change that was there when the store was opened: a process before may have published it.
+    opened_at: u64,
     marks_walk: Mutex<MarksWalk>,
     secured: Arc<AtomicBool>,
 }
@@ -81,9 +83,10 @@ impl SqliteStore {
         let bodies = Arc::new(bodies);
         let log = bodies.clone();
         db.before_answer(move || log.sync());
-        let durable = Arc::new(AtomicU64::new(db.read_blocking(|connection| Ok(feed::end(connection)?))?));
+        let opened_at = db.read_blocking(|connection| Ok(feed::end(connection)?))?;
+        let durable = Arc::new(AtomicU64::new(opened_at));
         let (signal, marks_walk, secured) = Default::default();
-        Ok(Self { db, bodies, signal, durable, marks_walk, secured })
+        Ok(Self { db, bodies, signal, durable, opened_at, marks_walk, secured })
     }
 
     /// A job that may append to the feed and says how far. Whoever reads the feed is told whether or not the caller
@@ -263,7 +266,7 @@ impl Store for SqliteStore {
         self.read(move |connection| query::deliveries(connection, &bodies, &query)).await
     }
 
-    async fn feed_end(&self) -> Result<u64, Error> {
+    async fn feed_end(&self, _client: &ClientId) -> Result<u64, Error> {
         Ok(self.durable())
     }
 
@@ -275,7 +278,9 @@ impl Store for SqliteStore {
 
     async fn read_outbox(&self, limit: usize) -> Result<OutboxBatch, Error> {
         let durable = self.durable();
-        self.read(move |connection| feed::outbox(connection, limit, durable)).await
+        let mut batch = self.read(move |connection| feed::outbox(connection, limit, durable)).await?;
+        batch.old_until = self.opened_at;
+        Ok(batch)
     }
 
     async fn finish_outbox(&self, batch: &OutboxBatch, at: Timestamp) -> Result<(), Error> {

@@ -174,7 +174,7 @@ async fn what_a_power_cut_could_take_back_is_neither_told_nor_published() {
     store.durable.store(1, Ordering::SeqCst);
     assert_eq!(feed(&store, 0, false).await.len(), 1);
     assert_eq!(store.read_outbox(10).await.expect("outbox").through, 1);
-    assert_eq!(store.feed_end().await.expect("end"), 1);
+    assert_eq!(store.feed_end(&client("acme")).await.expect("end"), 1);
     assert_eq!(feed(&store, 2, false).await.len(), 0, "the position of a snapshot that saw it is not gone");
     ingest(&store, upsert("3", 10, "a")).await;
     assert_eq!(feed(&store, 0, false).await.len(), 3);
@@ -235,7 +235,7 @@ async fn the_same_time_for_a_slug_or_tag_however_many_entries_there_are() {
             assert_eq!((page.entries.len(), page.next), (expected, None), "one page, whatever else is stored");
         }
         // Virtual machine steps would be exact; the plan test says which index each statement walks.
-        examined.push(store.feed_end().await.expect("end"));
+        examined.push(store.feed_end(&client("acme")).await.expect("end"));
     }
     assert_eq!(examined, [2_000, 4_000, 6_000, 8_000]);
 }
