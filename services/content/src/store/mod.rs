@@ -3,6 +3,10 @@
 //! One trait, one contract: the words are here, the proof is in `contract` (feature `testkit`), and every engine passes
 //! it. Nothing outside an engine knows how it keeps what it keeps.
 
+mod codec;
+mod common;
+#[cfg(feature = "aws")]
+pub mod dynamodb;
 mod signal;
 pub mod sqlite;
 

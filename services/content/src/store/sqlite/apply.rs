@@ -6,12 +6,12 @@ use prost::Message as _;
 use rusqlite::{Connection, ToSql, params};
 use sha2::{Digest as _, Sha256};
 
-use super::codec::{Details, Outcome};
-use super::ingest::tombstone_until;
 use super::redact::{self, Erased};
 use super::{rows, sql};
 use crate::model::NewDelivery;
 use crate::rules::{self, Decision, Incoming, Stored, Write};
+use crate::store::codec::{Details, Outcome};
+use crate::store::common::tombstone_until;
 
 /// A change whose every byte is ready to be written.
 pub(super) struct PreparedChange {

@@ -3,7 +3,7 @@
 //! Everything that needs no database (hashing, encoding) is done in [`Prepared::new`] on the caller's task, because
 //! every other delivery waits while the writer works.
 
-use freshet_domain::{ChangeEffect, ChangeOp, DeliveryId, Retention, Timestamp};
+use freshet_domain::{ChangeEffect, ChangeOp, DeliveryId, Retention};
 use freshet_kit::{Error, ErrorKind};
 use freshet_sqlite::DbError;
 use prost::Message as _;
@@ -12,11 +12,12 @@ use sha2::{Digest as _, Sha256};
 
 use super::apply::{Applier, PreparedChange};
 use super::bodies::BodyLog;
-use super::codec::{self, Outcomes};
 use super::feed::number;
 use super::redact::{self, Candidates};
 use super::{rows, sql};
 use crate::model::NewDelivery;
+use crate::store::codec::{self, Outcomes};
+use crate::store::common::mark;
 
 /// A delivery whose every byte is ready to be written.
 pub(super) struct Prepared {
@@ -216,18 +217,6 @@ pub(super) fn last(connection: &Connection, sql: sql::Sql) -> rusqlite::Result<i
     Ok(sql.on(connection)?.query_row([], |row| row.get::<_, Option<i64>>(0))?.unwrap_or(0))
 }
 
-/// A key is remembered for its client and source only (P7).
-fn mark(delivery: &NewDelivery, key: &str) -> [u8; 16] {
-    let mut hasher = Sha256::new();
-    for part in [delivery.client.as_str(), delivery.source.as_str(), key] {
-        hasher.update((part.len() as u64).to_be_bytes());
-        hasher.update(part);
-    }
-    let mut mark = [0; 16];
-    mark.copy_from_slice(&hasher.finalize()[..16]);
-    mark
-}
-
 /// A failure of the body log, which is the disk's.
 pub(super) fn body_error(error: std::io::Error) -> DbError {
     let (reason, message) = if error.kind() == std::io::ErrorKind::StorageFull {
@@ -236,9 +225,4 @@ pub(super) fn body_error(error: std::io::Error) -> DbError {
         ("STORE_IO", "the store's disk does not answer")
     };
     DbError::Job(Error::new(ErrorKind::Unavailable, reason, message).with_source(error))
-}
-
-/// How long a tombstone is kept.
-pub(super) fn tombstone_until(delivery: &NewDelivery) -> Timestamp {
-    delivery.stored_at.plus(delivery.dedup_horizon.max(crate::model::TOMBSTONE_LIFE_MIN))
 }

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use freshet_domain::{Change, ClientId, DeliveryId, EntryKey, EntryStatus, Kind, Retention, SourceVersion, Verdict};
+use freshet_domain::{ClientId, EntryKey, EntryStatus, Kind};
 use freshet_kit::{Error, ErrorKind};
 use freshet_sqlite::DbError;
 use rusqlite::{Connection, OptionalExtension as _, params};
-use sha2::{Digest as _, Sha256};
 
 use super::bodies::BodyLog;
 use super::feed::number;
@@ -14,7 +13,8 @@ use super::ingest::Prepared;
 use super::redact::Candidates;
 use super::rows::{self, SourceCache};
 use super::sql;
-use crate::model::{Invalidation, NewDelivery, Selector};
+use crate::model::{Invalidation, Selector};
+use crate::store::common::{fingerprint, rebuild};
 
 /// Entries looked at in one step.
 const STEP: usize = 500;
@@ -164,37 +164,4 @@ fn invalidate_one(
         progress.invalidated += 1;
     }
     Ok(())
-}
-
-/// A delivery of our own that touches everything of a source.
-fn rebuild(request: &Invalidation, key: EntryKey, kind: Kind) -> NewDelivery {
-    NewDelivery {
-        delivery: DeliveryId::generate(),
-        client: request.client.clone(),
-        source: key.source.clone(),
-        provider: "freshet".to_owned(),
-        event: "invalidate".to_owned(),
-        received_at: request.now,
-        stored_at: request.now,
-        verdict: Verdict::Accepted,
-        reason: String::new(),
-        detail: "Entries were invalidated and builds were asked for.".to_owned(),
-        dedup_keys: Vec::new(),
-        dedup_horizon: std::time::Duration::ZERO,
-        changes: vec![Change::touch(key, kind, SourceVersion::at(request.now))],
-        retention: Retention::DigestOnly,
-        proof: String::new(),
-        headers: Vec::new(),
-        body: bytes::Bytes::new(),
-        traceparent: String::new(),
-        content_ttl: std::time::Duration::ZERO,
-    }
-}
-
-/// Equal for equal requests.
-fn fingerprint(request: &Invalidation) -> Vec<u8> {
-    let mut hasher = Sha256::new();
-    // Debug of plain data: stable within a version, and remembered for a day only.
-    hasher.update(format!("{:?} {}", request.selector, request.rebuild));
-    hasher.finalize()[..16].to_vec()
 }

@@ -9,11 +9,10 @@
 //! | `feed`, `export` | the change feed and snapshots |
 //! | `invalidate`, `redact`, `sweep` | ending freshness, removing for good, forgetting |
 //! | `bodies` | raw bodies |
-//! | `codec`, `rows` | blobs and rows, to and from the model |
+//! | `rows` | rows, to and from the model |
 
 mod apply;
 mod bodies;
-mod codec;
 mod export;
 mod feed;
 mod ingest;

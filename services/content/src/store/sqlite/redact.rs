@@ -13,9 +13,10 @@ use freshet_sqlite::DbError;
 use rusqlite::{Connection, Row, params};
 
 use super::bodies::{BodyLog, Place};
-use super::codec::Outcomes;
 use super::ingest::{body_error, last};
 use super::{rows, sql};
+use crate::store::codec::Outcomes;
+use crate::store::common::{covers, covers_delivery};
 
 /// What to remove.
 pub(super) struct Redaction {
@@ -51,23 +52,9 @@ pub(super) struct Covered {
     pub(super) status: EntryStatus,
 }
 
-/// A key without a locale covers every locale: what must be forgotten must be forgotten in every language.
-fn covers(key: &EntryKey, entry_type: &str, id: &str, locale: &str) -> bool {
-    let is = |pattern: &str, text: &str| pattern == EntryKey::ANY || pattern == text;
-    is(&key.entry_type, entry_type) && is(&key.id, id) && (key.locale.is_empty() || key.locale == locale)
-}
-
 impl Redaction {
-    fn covers_delivery(&self, outcomes: &Outcomes) -> bool {
-        self.keys.iter().any(|key| {
-            let everything = key.entry_type == EntryKey::ANY && key.id == EntryKey::ANY;
-            let mut carried = outcomes.list.iter();
-            everything || carried.any(|change| covers(key, &change.entry_type, &change.id, &change.locale))
-        })
-    }
-
     fn body(&self, row: &Row<'_>) -> Result<Option<Body>, DbError> {
-        if !self.covers_delivery(&Outcomes::read(rows::bytes(row, 4)?)?) {
+        if !covers_delivery(&self.keys, &Outcomes::read(rows::bytes(row, 4)?)?) {
             return Ok(None);
         }
         let place = Place { segment: rows::count(row, 1)?, offset: rows::count(row, 2)? };

@@ -10,8 +10,8 @@ use freshet_sqlite::DbError;
 use rusqlite::Row;
 
 use super::bodies::{BodyLog, Place};
-use super::codec::{self, Details, Outcomes, damaged};
 use crate::model::{Delivery, Entry, FeedChange};
+use crate::store::codec::{self, Details, Outcomes, damaged};
 
 pub(super) fn micros(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
     Ok(Timestamp::from_micros(row.get(column)?))

@@ -11,9 +11,9 @@ use crate::rules::Reason;
 
 /// What an entry's content has besides title, slug, fields and hash.
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct Details {
+pub(crate) struct Details {
     #[prost(string, repeated, tag = "1")]
-    pub(super) tags: Vec<String>,
+    pub(crate) tags: Vec<String>,
     #[prost(message, repeated, tag = "2")]
     references: Vec<StoredKey>,
     #[prost(message, repeated, tag = "3")]
@@ -50,7 +50,7 @@ struct StoredAsset {
 
 impl Details {
     /// Takes what belongs here out of the content.
-    pub(super) fn take(content: &mut EntryContent) -> Self {
+    pub(crate) fn take(content: &mut EntryContent) -> Self {
         let key = |key: EntryKey| StoredKey {
             source: key.source.as_str().to_owned(),
             entry_type: key.entry_type,
@@ -73,7 +73,7 @@ impl Details {
     }
 
     /// Puts it back.
-    pub(super) fn give(self, content: &mut EntryContent) -> Result<(), Error> {
+    pub(crate) fn give(self, content: &mut EntryContent) -> Result<(), Error> {
         content.tags = self.tags;
         content.provider_created_at = self.created_at.map(Timestamp::from_micros);
         content.assets = self
@@ -94,44 +94,44 @@ impl Details {
         Ok(())
     }
 
-    pub(super) fn read(bytes: &[u8]) -> Result<Self, Error> {
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self, Error> {
         Self::decode(bytes).map_err(|error| damaged("details").with_source(error))
     }
 }
 
 /// What each change of a delivery did.
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct Outcomes {
+pub(crate) struct Outcomes {
     #[prost(message, repeated, tag = "1")]
-    pub(super) list: Vec<Outcome>,
+    pub(crate) list: Vec<Outcome>,
 }
 
 /// What one change did. The source is the delivery's, the index its place in the list.
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct Outcome {
+pub(crate) struct Outcome {
     #[prost(string, tag = "1")]
-    pub(super) entry_type: String,
+    pub(crate) entry_type: String,
     #[prost(string, tag = "2")]
-    pub(super) id: String,
+    pub(crate) id: String,
     #[prost(string, tag = "3")]
-    pub(super) locale: String,
+    pub(crate) locale: String,
     #[prost(uint32, tag = "4")]
-    pub(super) kind: u32,
+    pub(crate) kind: u32,
     #[prost(uint32, tag = "5")]
-    pub(super) op: u32,
+    pub(crate) op: u32,
     #[prost(uint32, tag = "6")]
-    pub(super) effect: u32,
+    pub(crate) effect: u32,
     #[prost(uint32, tag = "7")]
-    pub(super) reason: u32,
+    pub(crate) reason: u32,
     #[prost(bytes = "vec", tag = "8")]
-    pub(super) content_hash: Vec<u8>,
+    pub(crate) content_hash: Vec<u8>,
     #[prost(uint64, tag = "9")]
-    pub(super) sequence: u64,
+    pub(crate) sequence: u64,
 }
 
 impl Outcome {
     /// In the words of the domain.
-    pub(super) fn into_domain(self, index: usize, source: &SourceId) -> Result<ChangeOutcome, Error> {
+    pub(crate) fn into_domain(self, index: usize, source: &SourceId) -> Result<ChangeOutcome, Error> {
         Ok(ChangeOutcome {
             index: u32::try_from(index).unwrap_or(u32::MAX),
             key: EntryKey { source: source.clone(), entry_type: self.entry_type, id: self.id, locale: self.locale },
@@ -146,11 +146,11 @@ impl Outcome {
 }
 
 impl Outcomes {
-    pub(super) fn read(bytes: &[u8]) -> Result<Self, Error> {
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self, Error> {
         Self::decode(bytes).map_err(|error| damaged("outcomes").with_source(error))
     }
 
-    pub(super) fn into_domain(self, source: &SourceId) -> Result<Vec<ChangeOutcome>, Error> {
+    pub(crate) fn into_domain(self, source: &SourceId) -> Result<Vec<ChangeOutcome>, Error> {
         self.list.into_iter().enumerate().map(|(index, outcome)| outcome.into_domain(index, source)).collect()
     }
 }
@@ -160,12 +160,12 @@ fn small(code: u32) -> Option<u8> {
 }
 
 /// The sentence of a reason; a newer Freshet may have written one that this one does not know.
-pub(super) fn sentence(code: u8) -> String {
+pub(crate) fn sentence(code: u8) -> String {
     Reason::from_code(code).map_or("The reason is not known to this version.", Reason::sentence).to_owned()
 }
 
 /// A stored hash; none is empty.
-pub(super) fn hash(bytes: &[u8]) -> Result<Option<ContentHash>, Error> {
+pub(crate) fn hash(bytes: &[u8]) -> Result<Option<ContentHash>, Error> {
     if bytes.is_empty() {
         return Ok(None);
     }
@@ -186,18 +186,18 @@ struct StoredHeader {
     value: bytes::Bytes,
 }
 
-pub(super) fn write_headers(headers: Vec<Header>) -> Vec<u8> {
+pub(crate) fn write_headers(headers: Vec<Header>) -> Vec<u8> {
     let one = |header: Header| StoredHeader { name: header.name, value: header.value };
     Headers { list: headers.into_iter().map(one).collect() }.encode_to_vec()
 }
 
-pub(super) fn read_headers(bytes: &[u8]) -> Result<Vec<Header>, Error> {
+pub(crate) fn read_headers(bytes: &[u8]) -> Result<Vec<Header>, Error> {
     let headers = Headers::decode(bytes).map_err(|error| damaged("headers").with_source(error))?;
     Ok(headers.list.into_iter().map(|header| Header { name: header.name, value: header.value }).collect())
 }
 
 /// A value that this program never wrote.
-pub(super) fn damaged(what: &str) -> Error {
+pub(crate) fn damaged(what: &str) -> Error {
     Error::internal(format!("the store has a broken value ({what})"))
 }
 

@@ -1,0 +1,305 @@
+//! The change feed of a client, which is at the same time its outbox.
+//!
+//! A batch of the outbox is claimed before it is published, so that tasks do not publish the same changes side by side. A
+//! claim that was not confirmed in time is taken over.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use freshet_domain::{ChangeEffect, ClientId, DeliveryId, Timestamp};
+use freshet_kit::{Error, ErrorKind};
+use tokio::time::Instant;
+
+use super::Shared;
+use super::commit::Head;
+use super::db::{self, Cancelled, Item, Range, Transacted, n, s};
+use super::items::{Row, feed_changes, feed_range};
+use super::keys;
+use crate::model::{FeedChange, FeedPage, FeedQuery, OutboxBatch, OutboxClaim};
+
+/// Publishing a batch takes seconds at the most; a task that does not confirm in this time is taken for dead.
+const CLAIM: Duration = Duration::from_secs(30);
+
+/// How often the feeds of clients are looked at that this task has not written to.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// What this task knows of the outbox.
+#[derive(Default)]
+pub(super) struct Relay {
+    state: Mutex<RelayState>,
+}
+
+#[derive(Default)]
+struct RelayState {
+    /// Clients whose feed has grown, or may have, and how often it has.
+    dirty: BTreeMap<ClientId, u64>,
+    last: Option<ClientId>,
+    looked_at: Option<Instant>,
+    /// The claims that this task holds: token and everything up to which was confirmed under it.
+    held: HashMap<ClientId, String>,
+    /// Commits of others up to here may have been published by them.
+    old_until: HashMap<ClientId, u64>,
+}
+
+impl Relay {
+    fn state(&self) -> std::sync::MutexGuard<'_, RelayState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn dirty(&self, client: &ClientId) {
+        *self.state().dirty.entry(client.clone()).or_default() += 1;
+    }
+
+    /// The next client in turn.
+    fn next(&self) -> Option<(ClientId, u64)> {
+        let mut state = self.state();
+        let after = state.last.as_ref().and_then(|last| state.dirty.iter().find(|(client, _)| *client > last));
+        let next = after.or_else(|| state.dirty.iter().next()).map(|(client, times)| (client.clone(), *times));
+        state.last = next.as_ref().map(|(client, _)| client.clone());
+        next
+    }
+
+    /// Nothing is left of the client, unless its feed has grown meanwhile.
+    fn clean(&self, client: &ClientId, times: u64) {
+        let mut state = self.state();
+        if state.dirty.get(client) == Some(&times) {
+            state.dirty.remove(client);
+        }
+    }
+}
+
+pub(super) async fn head(shared: &Shared, client: &ClientId) -> Result<Head, Error> {
+    Head::read(shared.db.get(&shared.table(client), &keys::head()).await?.as_ref())
+}
+
+pub(super) async fn page(shared: &Shared, query: &FeedQuery) -> Result<FeedPage, Error> {
+    let head = head(shared, &query.client).await?;
+    if query.after < head.floor || query.after > head.position {
+        let message = "the feed does not have this position any more; export a snapshot and continue from its token";
+        return Err(Error::new(ErrorKind::OutOfRange, "FEED_POSITION_GONE", message));
+    }
+    let changes = changes(shared, &query.client, query.after, head.position, query.limit).await?;
+    let mut page = FeedPage { position: query.after, more: changes.len() >= query.limit, ..FeedPage::default() };
+    for change in changes {
+        page.position = change.outcome.sequence;
+        let wanted = query.source.as_ref().is_none_or(|source| *source == change.outcome.key.source)
+            && (query.include_all || change.outcome.effect == ChangeEffect::Published);
+        if wanted {
+            page.changes.push(change);
+        }
+    }
+    if !page.more {
+        page.position = head.position;
+    }
+    Ok(page)
+}
+
+/// The changes behind `after` up to `end`, at most `limit`.
+pub(super) async fn changes(
+    shared: &Shared,
+    client: &ClientId,
+    after: u64,
+    end: u64,
+    limit: usize,
+) -> Result<Vec<FeedChange>, Error> {
+    let mut found = Vec::new();
+    for item in parts(shared, client, after, end, limit).await? {
+        for change in feed_changes(client, &item)? {
+            let position = change.outcome.sequence;
+            if position > after && position <= end && found.len() < limit {
+                found.push(change);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The parts of the feed with the changes behind `after`, until there are `limit` of them.
+pub(super) async fn parts(
+    shared: &Shared,
+    client: &ClientId,
+    after: u64,
+    end: u64,
+    limit: usize,
+) -> Result<Vec<Item>, Error> {
+    let table = shared.table(client);
+    // A part with the next change may begin before it.
+    let mut from = (after + 1).saturating_sub(keys::FEED_PART as u64 - 1);
+    let (mut found, mut count) = (Vec::new(), 0);
+    while from <= end && count < limit {
+        let range = Range::of(&table, keys::feed_block(from)).between(keys::digits(from), keys::digits(end));
+        let mut next = None;
+        loop {
+            let page = shared.db.page(&range, next).await?;
+            for item in page.items {
+                let (first, last) = feed_range(&item)?;
+                if last > after {
+                    count += usize::try_from(last - first.max(after + 1) + 1).unwrap_or(usize::MAX);
+                    found.push(item);
+                }
+            }
+            next = page.next;
+            if next.is_none() || count >= limit {
+                break;
+            }
+        }
+        from = (from / keys::BLOCK + 1) * keys::BLOCK;
+    }
+    Ok(found)
+}
+
+/// Finds clients whose feed has grown without this task: after a start, or by another task that died.
+async fn look_around(shared: &Shared) -> Result<(), Error> {
+    let due = {
+        let mut state = shared.relay.state();
+        let due = state.looked_at.is_none_or(|at| at.elapsed() >= LOOK_EVERY);
+        if due {
+            state.looked_at = Some(Instant::now());
+        }
+        due
+    };
+    if !due {
+        return Ok(());
+    }
+    let clients = (shared.clients)();
+    let wanted = clients.iter().flat_map(|client| {
+        let table = shared.table(client);
+        [(table.clone(), keys::head()), (table, keys::relay())]
+    });
+    let items = shared.db.get_all(wanted.collect()).await?;
+    for client in clients {
+        let table = shared.table(&client);
+        let head = Head::read(items.get(&(table.clone(), keys::head())))?;
+        let through = through(items.get(&(table, keys::relay())))?;
+        if head.position > through {
+            shared.relay.dirty(&client);
+        }
+    }
+    Ok(())
+}
+
+/// Everything up to here was published.
+pub(super) async fn through_of(shared: &Shared, client: &ClientId) -> Result<u64, Error> {
+    through(shared.db.get(&shared.table(client), &keys::relay()).await?.as_ref())
+}
+
+fn through(relay: Option<&Item>) -> Result<u64, Error> {
+    match relay {
+        None => Ok(0),
+        Some(item) => Ok(Row(item).maybe_number("through")?.and_then(|n| u64::try_from(n).ok()).unwrap_or(0)),
+    }
+}
+
+pub(super) async fn outbox(shared: &Shared, limit: usize) -> Result<OutboxBatch, Error> {
+    look_around(shared).await?;
+    let mut held = BTreeSet::new();
+    while let Some((client, times)) = shared.relay.next() {
+        match outbox_of(shared, &client, limit).await? {
+            Part::Batch(batch) => return Ok(batch),
+            Part::Nothing => shared.relay.clean(&client, times),
+            // Stays in line; once every client in line was asked, the caller waits.
+            Part::Held if !held.insert(client) => break,
+            Part::Held => {}
+        }
+    }
+    Ok(OutboxBatch { is_empty: true, ..OutboxBatch::default() })
+}
+
+/// What a client has for the relay.
+enum Part {
+    Batch(OutboxBatch),
+    Nothing,
+    /// Another task publishes.
+    Held,
+}
+
+/// The client's part, if it has one that nobody else publishes right now.
+async fn outbox_of(shared: &Shared, client: &ClientId, limit: usize) -> Result<Part, Error> {
+    let held = shared.relay.state().held.get(client).cloned();
+    // The same token as long as nobody else has claimed: a batch that was read before can still be confirmed.
+    let token = held.clone().unwrap_or_else(|| DeliveryId::generate().to_string());
+    let now = Timestamp::now();
+    let call = shared
+        .db
+        .client
+        .update_item()
+        .table_name(shared.table(client))
+        .set_key(Some(keys::relay().item()))
+        .update_expression("SET claim = :token, claimed_until = :until")
+        .condition_expression("attribute_not_exists(claim) OR claimed_until < :now OR claim = :held")
+        .expression_attribute_values(":token", s(&token))
+        .expression_attribute_values(":until", n(now.plus(CLAIM).as_micros()))
+        .expression_attribute_values(":now", n(now.as_micros()))
+        .expression_attribute_values(":held", s(held.as_deref().unwrap_or("none")))
+        .return_values(aws_sdk_dynamodb::types::ReturnValue::AllNew);
+    let claimed = match call.send().await {
+        Ok(done) => done.attributes,
+        Err(error) if freshet_aws::code(&error) == "ConditionalCheckFailedException" => {
+            // Somebody else publishes; its changes may be among those that are left when it dies.
+            shared.relay.state().held.remove(client);
+            return Ok(Part::Held);
+        }
+        Err(error) => return Err(freshet_aws::error("UpdateItem", error)),
+    };
+    let from = through(claimed.as_ref())?;
+    let end = head(shared, client).await?.position;
+    let old_until = {
+        let mut state = shared.relay.state();
+        state.held.insert(client.clone(), token.clone());
+        // Taken over: whoever had it may have published what is there by now.
+        if held.is_none() {
+            state.old_until.insert(client.clone(), end);
+        }
+        state.old_until.get(client).copied().unwrap_or(0)
+    };
+    if from >= end {
+        return Ok(Part::Nothing);
+    }
+    let changes = changes(shared, client, from, end, limit).await?;
+    let Some(last) = changes.last() else {
+        return Err(crate::store::codec::damaged("feed"));
+    };
+    let through = last.outcome.sequence;
+    let changes = changes.into_iter().filter(|change| change.outcome.effect == ChangeEffect::Published).collect();
+    let claim = Some(OutboxClaim { client: client.clone(), from, token });
+    Ok(Part::Batch(OutboxBatch { changes, through, is_empty: false, old_until, claim }))
+}
+
+pub(super) async fn finish(shared: &Shared, batch: &OutboxBatch, at: Timestamp) -> Result<(), Error> {
+    let Some(claim) = &batch.claim else { return Ok(()) };
+    let table = shared.table(&claim.client);
+    let mut published = keys::published(batch.through).item();
+    published.insert("at".into(), n(at.as_micros()));
+    let actions = vec![
+        db::update_if(
+            &table,
+            &keys::relay(),
+            // Given back at once: another task need not wait to publish what it has committed.
+            "SET through = :through, claimed_until = :over",
+            "claim = :token AND (attribute_not_exists(through) OR through < :through)",
+            Item::from([
+                (":through".into(), n(batch.through)),
+                (":token".into(), s(&claim.token)),
+                (":over".into(), n(0)),
+            ]),
+        )?,
+        db::put(&table, published)?,
+    ];
+    for attempt in 1..=8 {
+        let token = DeliveryId::generate().to_string();
+        match shared.db.transact(actions.clone(), token.trim_start_matches("dlv_")).await? {
+            Transacted::Done => {
+                let state = &mut *shared.relay.state();
+                if state.old_until.get(&claim.client).is_some_and(|old| *old <= batch.through) {
+                    state.old_until.remove(&claim.client);
+                }
+                return Ok(());
+            }
+            // Confirmed before, or somebody else has taken over.
+            Transacted::Cancelled(Cancelled::Condition(..)) => return Ok(()),
+            Transacted::Cancelled(Cancelled::Again) => db::pause(attempt).await,
+        }
+    }
+    Err(Error::new(ErrorKind::Busy, "STORE_BUSY", "the outbox has too many writers"))
+}

@@ -1,0 +1,557 @@
+//! Items, to and from the model.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::AttributeValue;
+use bytes::Bytes;
+use freshet_domain::{
+    ChangeEffect, ChangeOp, ChangeOutcome, ClientId, ContentHash, DeliveryId, EntryContent, EntryKey, EntryStatus,
+    Kind, Lane, SourceId, SourceVersion, Timestamp, Verdict,
+};
+use freshet_kit::Error;
+use prost::Message;
+
+use super::db::{Item, n, s};
+use super::keys::{self, PK, SK};
+use crate::model::{Delivery, Entry, FeedChange};
+use crate::rules::Stored;
+use crate::store::codec::{self, Details, Outcomes, damaged};
+
+/// What is smaller is not worth compressing.
+const COMPRESS_FROM: usize = 512;
+
+/// Larger values are kept in S3: an item has at most 400 KB.
+pub(super) const INLINE_MAX: usize = 300 << 10;
+
+/// Long after a tombstone may be forgotten, DynamoDB removes it.
+const TTL_MARGIN_SECS: i64 = 7 * 86_400;
+
+/// A value that may be large.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Value {
+    /// In the item.
+    Inline(Packed),
+    /// In S3, under this key, packed likewise.
+    Object { key: String, compressed: bool },
+}
+
+/// Bytes, compressed by zstd if that helps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Packed {
+    pub(super) bytes: Bytes,
+    pub(super) compressed: bool,
+}
+
+impl Packed {
+    pub(super) fn of(bytes: &[u8]) -> Self {
+        if bytes.len() >= COMPRESS_FROM
+            && let Ok(packed) = zstd::bulk::compress(bytes, 1)
+            && packed.len() < bytes.len()
+        {
+            return Self { bytes: packed.into(), compressed: true };
+        }
+        Self { bytes: Bytes::copy_from_slice(bytes), compressed: false }
+    }
+
+    pub(super) fn unpack(&self) -> Result<Bytes, Error> {
+        if !self.compressed {
+            return Ok(self.bytes.clone());
+        }
+        let unpacked = zstd::stream::decode_all(&self.bytes[..]);
+        unpacked.map(Bytes::from).map_err(|error| damaged("compressed value").with_source(error))
+    }
+}
+
+/// The content of an entry besides its hash.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct StoredContent {
+    #[prost(string, tag = "1")]
+    title: String,
+    #[prost(message, optional, tag = "2")]
+    details: Option<Details>,
+    #[prost(bytes = "bytes", tag = "3")]
+    fields: Bytes,
+}
+
+/// Content that is ready to be written.
+#[derive(Clone, Debug)]
+pub(super) struct NewContent {
+    pub(super) slug: Option<String>,
+    pub(super) tags: Vec<String>,
+    pub(super) updated_at: Option<Timestamp>,
+    pub(super) value: Value,
+}
+
+/// The bytes of a content, with what is kept beside them.
+pub(super) fn content_bytes(mut content: EntryContent) -> (Vec<u8>, Option<String>, Vec<String>, Option<Timestamp>) {
+    let details = Details::take(&mut content);
+    let tags = details.tags.clone();
+    let slug = Some(content.slug).filter(|slug| !slug.is_empty());
+    let updated_at = content.provider_updated_at;
+    let stored = StoredContent { title: content.title, details: Some(details), fields: content.fields_json };
+    (stored.encode_to_vec(), slug, tags, updated_at)
+}
+
+/// An entry as its item has it.
+#[derive(Clone, Debug)]
+pub(super) struct State {
+    pub(super) key: EntryKey,
+    pub(super) kind: Kind,
+    pub(super) status: EntryStatus,
+    pub(super) version: SourceVersion,
+    pub(super) stored_at: Timestamp,
+    pub(super) expires_at: Timestamp,
+    pub(super) delivery: DeliveryId,
+    pub(super) revision: u64,
+    pub(super) touched: bool,
+    pub(super) hash: Option<ContentHash>,
+    pub(super) content: Option<NewContent>,
+}
+
+impl State {
+    pub(super) fn stored(&self) -> Stored {
+        Stored { status: self.status, version: self.version, content_hash: self.hash }
+    }
+
+    pub(super) fn tags(&self) -> &[String] {
+        self.content.as_ref().map_or(&[], |content| &content.tags)
+    }
+
+    pub(super) fn slug(&self) -> Option<&str> {
+        self.content.as_ref().and_then(|content| content.slug.as_deref())
+    }
+
+    /// The key of its content in S3, if it is there.
+    pub(super) fn object(&self) -> Option<&str> {
+        match &self.content.as_ref()?.value {
+            Value::Object { key, .. } => Some(key),
+            Value::Inline(_) => None,
+        }
+    }
+
+    pub(super) fn item(&self) -> Item {
+        let key = &self.key;
+        let mut item = keys::entry(key).item();
+        let mut set = |name: &str, value: AttributeValue| item.insert(name.to_owned(), value);
+        set("source", s(key.source.as_str()));
+        set("type", s(&key.entry_type));
+        set("id", s(&key.id));
+        set("locale", s(&key.locale));
+        set("kind", n(self.kind.code()));
+        set("status", n(self.status.code()));
+        set("version_micros", n(self.version.micros));
+        set("version_rank", n(self.version.rank));
+        set("stored_at", n(self.stored_at.as_micros()));
+        set("expires_at", n(self.expires_at.as_micros()));
+        set("delivery", s(self.delivery.to_string()));
+        set("revision", n(self.revision));
+        set("touched", AttributeValue::Bool(self.touched));
+        if let Some(hash) = &self.hash {
+            set("content_hash", blob(&hash.0));
+        }
+        if let Some(content) = &self.content {
+            for (name, value) in value_attributes("content", &content.value) {
+                set(&name, value);
+            }
+            if !content.tags.is_empty() {
+                set("tags", AttributeValue::L(content.tags.iter().map(s).collect()));
+            }
+            if let Some(at) = content.updated_at {
+                set("updated_at", n(at.as_micros()));
+            }
+            if let Some(slug) = &content.slug {
+                set("slug_text", s(slug));
+                set(keys::SLUG_PK, s(keys::slug(slug)));
+                set(keys::SLUG_SK, s(keys::entry_sk(key)));
+            }
+        }
+        let newest = keys::newest(key.source.as_str(), &key.entry_type, self.status, keys::shard_of(&key.id));
+        set(keys::NEWEST_PK, s(newest));
+        set(keys::NEWEST_SK, s(keys::newest_sk(self.stored_at, key)));
+        if self.status == EntryStatus::Deleted {
+            set("ttl", n(self.expires_at.as_secs() + TTL_MARGIN_SECS));
+        }
+        item
+    }
+
+    pub(super) fn read(item: &Item) -> Result<Self, Error> {
+        let row = Row(item);
+        let key = EntryKey {
+            source: keys::source(row.text("source")?)?,
+            entry_type: row.text("type")?.to_owned(),
+            id: row.text("id")?.to_owned(),
+            locale: row.text("locale")?.to_owned(),
+        };
+        let tags = match item.get("tags") {
+            Some(AttributeValue::L(list)) => {
+                let texts = list.iter().map(|tag| tag.as_s().cloned().map_err(|_| damaged("tags")));
+                texts.collect::<Result<_, _>>()?
+            }
+            _ => Vec::new(),
+        };
+        let content = row.value("content")?.map(|value| {
+            let updated_at = row.maybe_number("updated_at")?.map(Timestamp::from_micros);
+            let slug = row.maybe_text("slug_text").map(str::to_owned);
+            Ok::<_, Error>(NewContent { slug, tags, updated_at, value })
+        });
+        Ok(Self {
+            kind: row.code("kind", Kind::from_code)?,
+            status: row.code("status", EntryStatus::from_code)?,
+            version: SourceVersion {
+                micros: row.number("version_micros")?,
+                rank: u8::try_from(row.number("version_rank")?).map_err(|_| damaged("version_rank"))?,
+            },
+            stored_at: Timestamp::from_micros(row.number("stored_at")?),
+            expires_at: Timestamp::from_micros(row.number("expires_at")?),
+            delivery: row.delivery("delivery")?,
+            revision: row.count("revision")?,
+            touched: matches!(item.get("touched"), Some(AttributeValue::Bool(true))),
+            hash: row.hash("content_hash")?,
+            content: content.transpose()?,
+            key,
+        })
+    }
+
+    /// The entry. `bytes` are those of its content; `None`: it has none, or it is being removed right now.
+    pub(super) fn entry(self, bytes: Option<Bytes>, without_fields: bool) -> Result<Entry, Error> {
+        let content = match (self.content, bytes) {
+            (Some(kept), Some(bytes)) => {
+                let stored = StoredContent::decode(bytes).map_err(|error| damaged("content").with_source(error))?;
+                let mut content = EntryContent {
+                    title: stored.title,
+                    slug: kept.slug.unwrap_or_default(),
+                    fields_json: if without_fields { Bytes::new() } else { stored.fields },
+                    provider_updated_at: kept.updated_at,
+                    content_hash: self.hash.ok_or_else(|| damaged("content_hash"))?,
+                    ..EntryContent::default()
+                };
+                stored.details.unwrap_or_default().give(&mut content)?;
+                Some(content)
+            }
+            _ => None,
+        };
+        Ok(Entry {
+            key: self.key,
+            kind: self.kind,
+            status: self.status,
+            content,
+            version: self.version,
+            stored_at: self.stored_at,
+            expires_at: self.expires_at,
+            delivery: self.delivery,
+            revision: self.revision,
+            touched: self.touched,
+        })
+    }
+}
+
+/// What a delivery's item has besides the model.
+#[derive(Clone, Debug)]
+pub(super) struct StoredDelivery {
+    pub(super) delivery: Delivery,
+    /// Where the raw body is.
+    pub(super) body: Option<Value>,
+    /// Position of its first change that was published.
+    pub(super) first_published: Option<u64>,
+    /// Changes before this one were applied; `None`: all of them.
+    pub(super) partial: Option<usize>,
+    /// Its dedup marks, as keys of items.
+    pub(super) marks: Vec<String>,
+}
+
+impl StoredDelivery {
+    pub(super) fn item(&self, outcomes: &Outcomes, headers: &[u8], keep_secs: i64) -> Item {
+        let delivery = &self.delivery;
+        let mut item = keys::delivery(delivery.delivery).item();
+        let mut set = |name: &str, value: AttributeValue| item.insert(name.to_owned(), value);
+        set("client", s(delivery.client.as_str()));
+        set("source", s(delivery.source.as_str()));
+        set("verdict", n(delivery.verdict.code()));
+        set("received_at", n(delivery.received_at.as_micros()));
+        set("stored_at", n(delivery.stored_at.as_micros()));
+        for (name, text) in [
+            ("provider", &delivery.provider),
+            ("event", &delivery.event),
+            ("reason", &delivery.reason),
+            ("detail", &delivery.detail),
+            ("proof", &delivery.proof),
+            ("traceparent", &delivery.traceparent),
+        ] {
+            if !text.is_empty() {
+                set(name, s(text));
+            }
+        }
+        if !headers.is_empty() {
+            set("headers", blob(headers));
+        }
+        set("body_bytes", n(delivery.body_bytes));
+        set("body_sha256", blob(&delivery.body_sha256));
+        set("duplicates", n(delivery.duplicates));
+        if let Some(body) = &self.body {
+            for (name, value) in value_attributes("body", body) {
+                set(&name, value);
+            }
+        }
+        for (name, value) in value_attributes("outcomes", &Value::Inline(Packed::of(&outcomes.encode_to_vec()))) {
+            set(&name, value);
+        }
+        if let Some(position) = self.first_published {
+            set("first_published", n(position));
+        }
+        if let Some(next) = self.partial {
+            set("partial", n(next));
+        }
+        if !self.marks.is_empty() {
+            set("marks", AttributeValue::L(self.marks.iter().map(s).collect()));
+        }
+        let received = keys::received(&delivery.client, delivery.source.as_str(), delivery.verdict.code());
+        set(keys::RECEIVED_PK, s(received));
+        set(keys::RECEIVED_SK, s(keys::received_sk(delivery.received_at, delivery.delivery)));
+        set("ttl", n(delivery.stored_at.as_secs() + keep_secs));
+        item
+    }
+
+    pub(super) fn read(item: &Item) -> Result<Self, Error> {
+        let row = Row(item);
+        let source = keys::source(row.text("source")?)?;
+        let text = |name: &str| row.maybe_text(name).unwrap_or_default().to_owned();
+        let body = row.value("body")?;
+        let marks = match item.get("marks") {
+            Some(AttributeValue::L(list)) => list.iter().filter_map(|mark| mark.as_s().ok().cloned()).collect(),
+            _ => Vec::new(),
+        };
+        let delivery = Delivery {
+            delivery: row.delivery(PK)?,
+            client: ClientId::new(row.text("client")?).map_err(|error| damaged("client").with_source(error))?,
+            provider: text("provider"),
+            event: text("event"),
+            received_at: Timestamp::from_micros(row.number("received_at")?),
+            stored_at: Timestamp::from_micros(row.number("stored_at")?),
+            verdict: row.code("verdict", Verdict::from_code)?,
+            reason: text("reason"),
+            detail: text("detail"),
+            proof: text("proof"),
+            headers: match row.maybe_bytes("headers") {
+                Some(bytes) => codec::read_headers(bytes)?,
+                None => Vec::new(),
+            },
+            body_bytes: row.count("body_bytes")?,
+            body_sha256: row
+                .maybe_bytes("body_sha256")
+                .and_then(|bytes| bytes.try_into().ok())
+                .ok_or_else(|| damaged("body_sha256"))?,
+            body_kept: body.is_some(),
+            duplicates: row.count("duplicates")?,
+            outcomes: outcomes(item)?.into_domain(&source)?,
+            traceparent: text("traceparent"),
+            published_at: None,
+            source,
+        };
+        Ok(Self {
+            delivery,
+            body,
+            first_published: row.maybe_number("first_published")?.and_then(|number| u64::try_from(number).ok()),
+            partial: row.maybe_number("partial")?.and_then(|number| usize::try_from(number).ok()),
+            marks,
+        })
+    }
+}
+
+/// What each change of a delivery did.
+pub(super) fn outcomes(item: &Item) -> Result<Outcomes, Error> {
+    match Row(item).value("outcomes")? {
+        Some(Value::Inline(packed)) => Outcomes::read(&packed.unpack()?),
+        _ => Err(damaged("outcomes")),
+    }
+}
+
+/// A part of the feed: changes of one delivery with positions that follow each other.
+#[derive(Clone, PartialEq, Message)]
+struct FeedPart {
+    #[prost(message, repeated, tag = "1")]
+    rows: Vec<FeedRow>,
+}
+
+/// One change of the feed.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct FeedRow {
+    #[prost(uint32, tag = "1")]
+    pub(super) index: u32,
+    #[prost(string, tag = "2")]
+    pub(super) entry_type: String,
+    #[prost(string, tag = "3")]
+    pub(super) id: String,
+    #[prost(string, tag = "4")]
+    pub(super) locale: String,
+    #[prost(uint32, tag = "5")]
+    pub(super) kind: u32,
+    #[prost(uint32, tag = "6")]
+    pub(super) op: u32,
+    #[prost(uint32, tag = "7")]
+    pub(super) effect: u32,
+    #[prost(uint32, tag = "8")]
+    pub(super) reason: u32,
+    #[prost(uint32, tag = "9")]
+    pub(super) lane: u32,
+    #[prost(bytes = "vec", tag = "10")]
+    pub(super) hash: Vec<u8>,
+}
+
+/// The item of a part that begins at `first`. `delivery` is the id; the other arguments are the delivery's.
+pub(super) struct FeedOf<'a> {
+    pub(super) delivery: DeliveryId,
+    pub(super) source: &'a SourceId,
+    pub(super) received_at: Timestamp,
+    pub(super) stored_at: Timestamp,
+    pub(super) traceparent: &'a str,
+}
+
+impl FeedOf<'_> {
+    pub(super) fn item(&self, first: u64, rows: &[FeedRow]) -> Item {
+        let mut item = keys::feed(first).item();
+        let mut set = |name: &str, value: AttributeValue| item.insert(name.to_owned(), value);
+        set("delivery", s(self.delivery.to_string()));
+        set("source", s(self.source.as_str()));
+        set("received_at", n(self.received_at.as_micros()));
+        set("stored_at", n(self.stored_at.as_micros()));
+        set("count", n(rows.len()));
+        if !self.traceparent.is_empty() {
+            set("traceparent", s(self.traceparent));
+        }
+        set("changes", blob(&FeedPart { rows: rows.to_vec() }.encode_to_vec()));
+        item
+    }
+}
+
+/// First and last position of a part.
+pub(super) fn feed_range(item: &Item) -> Result<(u64, u64), Error> {
+    let row = Row(item);
+    let first: u64 = row.text(SK)?.parse().map_err(|_| damaged("feed position"))?;
+    Ok((first, first + row.count("count")?.max(1) - 1))
+}
+
+pub(super) fn stored_at(item: &Item) -> Result<Timestamp, Error> {
+    Row(item).number("stored_at").map(Timestamp::from_micros)
+}
+
+/// The changes of a part.
+pub(super) fn feed_changes(client: &ClientId, item: &Item) -> Result<Vec<FeedChange>, Error> {
+    let row = Row(item);
+    let (first, _) = feed_range(item)?;
+    let bytes = row.maybe_bytes("changes").ok_or_else(|| damaged("changes"))?;
+    let part = FeedPart::decode(bytes).map_err(|error| damaged("changes").with_source(error))?;
+    let (delivery, source) = (row.delivery("delivery")?, keys::source(row.text("source")?)?);
+    let small = |code: u32, what| u8::try_from(code).map_err(|_| damaged(what));
+    let mut changes = Vec::with_capacity(part.rows.len());
+    for (sequence, change) in (first..).zip(part.rows) {
+        changes.push(FeedChange {
+            client: client.clone(),
+            delivery,
+            outcome: ChangeOutcome {
+                index: change.index,
+                key: EntryKey {
+                    source: source.clone(),
+                    entry_type: change.entry_type,
+                    id: change.id,
+                    locale: change.locale,
+                },
+                kind: Kind::from_code(small(change.kind, "kind")?).ok_or_else(|| damaged("kind"))?,
+                op: ChangeOp::from_code(small(change.op, "op")?).ok_or_else(|| damaged("op"))?,
+                effect: ChangeEffect::from_code(small(change.effect, "effect")?).ok_or_else(|| damaged("effect"))?,
+                reason: codec::sentence(small(change.reason, "reason")?),
+                content_hash: codec::hash(&change.hash)?,
+                sequence,
+            },
+            lane: Lane::from_code(small(change.lane, "lane")?).ok_or_else(|| damaged("lane"))?,
+            stored_at: Timestamp::from_micros(row.number("stored_at")?),
+            received_at: Timestamp::from_micros(row.number("received_at")?),
+            traceparent: row.maybe_text("traceparent").unwrap_or_default().to_owned(),
+        });
+    }
+    Ok(changes)
+}
+
+fn value_attributes(name: &str, value: &Value) -> Vec<(String, AttributeValue)> {
+    match value {
+        Value::Inline(packed) => {
+            let suffix = if packed.compressed { "_zstd" } else { "" };
+            vec![(format!("{name}{suffix}"), blob(&packed.bytes))]
+        }
+        Value::Object { key, compressed } => {
+            let suffix = if *compressed { "_object_zstd" } else { "_object" };
+            vec![(format!("{name}{suffix}"), s(key))]
+        }
+    }
+}
+
+/// Names of the attributes that a value can have.
+pub(super) fn value_names(name: &str) -> [String; 4] {
+    ["", "_zstd", "_object", "_object_zstd"].map(|suffix| format!("{name}{suffix}"))
+}
+
+pub(super) fn blob(bytes: &[u8]) -> AttributeValue {
+    AttributeValue::B(Blob::new(bytes))
+}
+
+/// Typed reads of an item.
+pub(super) struct Row<'i>(pub(super) &'i HashMap<String, AttributeValue>);
+
+impl<'i> Row<'i> {
+    pub(super) fn text(&self, name: &str) -> Result<&'i str, Error> {
+        self.maybe_text(name).ok_or_else(|| damaged(name))
+    }
+
+    pub(super) fn maybe_text(&self, name: &str) -> Option<&'i str> {
+        self.0.get(name).and_then(|value| value.as_s().ok()).map(String::as_str)
+    }
+
+    pub(super) fn maybe_bytes(&self, name: &str) -> Option<&'i [u8]> {
+        self.0.get(name).and_then(|value| value.as_b().ok()).map(Blob::as_ref)
+    }
+
+    pub(super) fn number(&self, name: &str) -> Result<i64, Error> {
+        self.maybe_number(name)?.ok_or_else(|| damaged(name))
+    }
+
+    pub(super) fn maybe_number(&self, name: &str) -> Result<Option<i64>, Error> {
+        match self.0.get(name) {
+            None => Ok(None),
+            Some(value) => {
+                let number = value.as_n().ok().and_then(|text| text.parse().ok());
+                number.map(Some).ok_or_else(|| damaged(name))
+            }
+        }
+    }
+
+    pub(super) fn count(&self, name: &str) -> Result<u64, Error> {
+        u64::try_from(self.number(name)?).map_err(|_| damaged(name))
+    }
+
+    fn code<T>(&self, name: &str, of: impl Fn(u8) -> Option<T>) -> Result<T, Error> {
+        u8::try_from(self.number(name)?).ok().and_then(of).ok_or_else(|| damaged(name))
+    }
+
+    pub(super) fn delivery(&self, name: &str) -> Result<DeliveryId, Error> {
+        self.text(name)?.parse().map_err(|_| damaged(name))
+    }
+
+    fn hash(&self, name: &str) -> Result<Option<ContentHash>, Error> {
+        codec::hash(self.maybe_bytes(name).unwrap_or_default())
+    }
+
+    fn value(&self, name: &str) -> Result<Option<Value>, Error> {
+        let [plain, zstd, object, object_zstd] = value_names(name);
+        for (name, compressed) in [(plain, false), (zstd, true)] {
+            if let Some(bytes) = self.maybe_bytes(&name) {
+                return Ok(Some(Value::Inline(Packed { bytes: Bytes::copy_from_slice(bytes), compressed })));
+            }
+        }
+        for (name, compressed) in [(object, false), (object_zstd, true)] {
+            if let Some(key) = self.maybe_text(&name) {
+                return Ok(Some(Value::Object { key: key.to_owned(), compressed }));
+            }
+        }
+        Ok(None)
+    }
+}
