@@ -34,7 +34,7 @@ const ACTIONS_MAX: usize = TRANSACTION_MAX - 2;
 const BYTES_MAX: usize = 3 << 20;
 
 /// Changes that a step of a large delivery begins with.
-const STEP_CHANGES: usize = 60;
+const STEP_CHANGES: usize = 90;
 
 /// Nobody waits longer for a commit.
 const WITHIN: Duration = Duration::from_secs(20);
@@ -160,7 +160,7 @@ impl Commit<'_> {
     async fn group(mut self, mut jobs: Vec<Job>) -> Vec<Job> {
         let deadline = Instant::now() + WITHIN;
         for attempt in 1.. {
-            match self.attempt(&mut jobs, deadline).await {
+            match self.attempt(&mut jobs).await {
                 Ok(true) => return jobs,
                 Ok(false) if jobs.is_empty() => return jobs,
                 Ok(false) if Instant::now() < deadline => pause(attempt).await,
@@ -189,10 +189,10 @@ impl Commit<'_> {
     }
 
     /// True: committed, and `jobs` has what did not fit. False: somebody else was faster.
-    async fn attempt(&mut self, jobs: &mut Vec<Job>, deadline: Instant) -> Result<bool, Error> {
+    async fn attempt(&mut self, jobs: &mut Vec<Job>) -> Result<bool, Error> {
         if jobs.len() == 1 && (jobs[0].prepared.redacts || is_large(&jobs[0].prepared)) {
             let job = jobs.remove(0);
-            let answer = self.in_steps(&job.prepared, deadline).await;
+            let answer = self.in_steps(&job.prepared).await;
             let _ = job.answer.send(answer);
             return Ok(true);
         }
@@ -239,7 +239,7 @@ impl Commit<'_> {
         if answers.is_empty() {
             // The first one is too large for one transaction, or was left in the middle.
             let job = jobs.remove(0);
-            let answer = self.in_steps(&job.prepared, deadline).await;
+            let answer = self.in_steps(&job.prepared).await;
             let _ = job.answer.send(answer);
             return Ok(true);
         }
@@ -258,7 +258,8 @@ impl Commit<'_> {
 
     /// A delivery that one transaction cannot hold. Its item says how far it is, so that whoever brings it again goes
     /// on there; it is answered after the last step.
-    async fn in_steps(&mut self, prepared: &Prepared, deadline: Instant) -> Answer {
+    async fn in_steps(&mut self, prepared: &Prepared) -> Answer {
+        let mut deadline = Instant::now() + WITHIN;
         let mut lost = 0;
         let mut attempt = 0;
         let mut erased = None;
@@ -266,6 +267,8 @@ impl Commit<'_> {
             let again = match self.step(prepared, &mut erased).await {
                 Ok(Step::Done(answer)) => return answer,
                 Ok(Step::More) => {
+                    // As long as it gets on, it may.
+                    deadline = Instant::now() + WITHIN;
                     lost = 0;
                     false
                 }
@@ -276,7 +279,7 @@ impl Commit<'_> {
                 }
                 Err(error) => return Err(error),
             };
-            if Instant::now() >= deadline + WITHIN {
+            if Instant::now() >= deadline {
                 return Err(Error::new(ErrorKind::Busy, "STORE_BUSY", "the store has too many writers"));
             }
             if again {
@@ -338,7 +341,7 @@ impl Commit<'_> {
                     let message = "`changes` has one that is too large for the store";
                     return Ok(Step::Done(Err(Error::invalid("changes", message))));
                 }
-                count /= 2;
+                count -= count.div_ceil(4);
                 continue;
             }
             let written = plan.finish(view.head.commits, prepared.delivery.stored_at)?;

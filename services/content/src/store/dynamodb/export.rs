@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use super::Shared;
 use super::db::Item;
 use super::feed;
-use super::items::{Row, State, Value};
+use super::items::{Row, State};
 use super::keys::SK;
 use super::list::entry_ranges;
 use super::walk::Walk;
@@ -220,10 +220,7 @@ struct Writer<'p> {
 impl Writer<'_> {
     async fn offer(&mut self, state: Option<State>) -> Result<(), Error> {
         let Some(state) = state else { return Ok(()) };
-        self.bytes += state.content.as_ref().map_or(0, |content| match &content.value {
-            Value::Inline(packed) => packed.bytes.len() * if packed.compressed { 6 } else { 1 },
-            Value::Object { .. } => PART_BYTES / 2,
-        });
+        self.bytes += state.content.as_ref().map_or(0, |content| content.size as usize);
         self.states.push(state);
         if self.states.len() >= PART_ENTRIES || self.bytes >= PART_BYTES {
             self.flush().await?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use freshet_domain::{EntryKey, EntryStatus, Kind};
+use freshet_domain::{EntryKey, EntryStatus, Kind, Timestamp};
 use freshet_kit::{Error, ErrorKind};
 use futures::{StreamExt as _, TryStreamExt as _};
 
@@ -13,7 +13,7 @@ use super::items::{Row, State};
 use super::keys::{self, SK};
 use super::list::{entry_ranges, named_entry};
 use super::walk::Walk;
-use crate::model::{Invalidation, Selector};
+use crate::model::{Invalidation, RetentionLimits, Selector};
 use crate::store::common::{fingerprint, rebuild};
 
 /// Entries that are looked at together.
@@ -24,6 +24,11 @@ const PARALLEL: usize = 16;
 
 /// How long an answered request is remembered: at least as long as the contract says.
 const REQUEST_SECS: i64 = 2 * 86_400;
+
+/// Answers from before this are forgotten.
+fn forgotten(request: &Invalidation) -> Timestamp {
+    request.now.minus(RetentionLimits::default().requests)
+}
 
 pub(super) async fn run(shared: &Arc<Shared>, request: &Invalidation) -> Result<u64, Error> {
     if let Some(invalidated) = answered(shared, request).await? {
@@ -71,7 +76,9 @@ pub(super) async fn run(shared: &Arc<Shared>, request: &Invalidation) -> Result<
         .put_item()
         .table_name(shared.table(&request.client))
         .set_item(Some(item))
-        .condition_expression("attribute_not_exists(pk)");
+        .condition_expression("attribute_not_exists(pk) OR #at <= :forgotten")
+        .expression_attribute_names("#at", "at")
+        .expression_attribute_values(":forgotten", n(forgotten(request).as_micros()));
     match put.send().await {
         Ok(_) => Ok(done.invalidated),
         // The same request on another way may have come first.
@@ -89,6 +96,9 @@ async fn answered(shared: &Shared, request: &Invalidation) -> Result<Option<u64>
     }
     let key = keys::request(&request.request_id);
     let Some(item) = shared.db.get(&shared.table(&request.client), &key).await? else { return Ok(None) };
+    if Row(&item).number("at")? <= forgotten(request).as_micros() {
+        return Ok(None);
+    }
     if Row(&item).maybe_bytes("fingerprint") == Some(&fingerprint(request)[..]) {
         return Row(&item).count("invalidated").map(Some);
     }

@@ -80,6 +80,8 @@ pub(super) struct NewContent {
     pub(super) slug: Option<String>,
     pub(super) tags: Vec<String>,
     pub(super) updated_at: Option<Timestamp>,
+    /// Bytes before they were compressed.
+    pub(super) size: u64,
     pub(super) value: Value,
 }
 
@@ -157,6 +159,7 @@ impl State {
             if !content.tags.is_empty() {
                 set("tags", AttributeValue::L(content.tags.iter().map(s).collect()));
             }
+            set("content_bytes", n(content.size));
             if let Some(at) = content.updated_at {
                 set("updated_at", n(at.as_micros()));
             }
@@ -193,7 +196,7 @@ impl State {
         let content = row.value("content")?.map(|value| {
             let updated_at = row.maybe_number("updated_at")?.map(Timestamp::from_micros);
             let slug = row.maybe_text("slug_text").map(str::to_owned);
-            Ok::<_, Error>(NewContent { slug, tags, updated_at, value })
+            Ok::<_, Error>(NewContent { slug, tags, updated_at, size: row.count("content_bytes")?, value })
         });
         Ok(Self {
             kind: row.code("kind", Kind::from_code)?,

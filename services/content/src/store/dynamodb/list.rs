@@ -86,12 +86,7 @@ impl<'s> List<'s> {
                 };
                 next = Some(EntryPosition { stored_at, key: state.key.clone() });
                 if self.passes(&state) {
-                    bytes += state.content.as_ref().map_or(0, |content| match &content.value {
-                        // Compressed text is a fraction of what it will be.
-                        super::items::Value::Inline(packed) if packed.compressed => packed.bytes.len() * 6,
-                        super::items::Value::Inline(packed) => packed.bytes.len(),
-                        super::items::Value::Object { .. } => 512 << 10,
-                    });
+                    bytes += state.content.as_ref().map_or(0, |content| content.size as usize);
                     states.push(state);
                 }
             }

@@ -219,7 +219,14 @@ async fn prepare(shared: &Shared, mut delivery: NewDelivery) -> Result<Prepared,
                 let (bytes, slug, mut tags, updated_at) = content_bytes(content);
                 tags.truncate(TAGS_MAX);
                 let object = || format!("entries/{}/{id}/{number}", delivery.client);
-                Some(NewContent { slug, tags, updated_at, value: shared.value(Packed::of(&bytes), object).await? })
+                let size = bytes.len() as u64;
+                Some(NewContent {
+                    slug,
+                    tags,
+                    updated_at,
+                    size,
+                    value: shared.value(Packed::of(&bytes), object).await?,
+                })
             }
             None => None,
         };

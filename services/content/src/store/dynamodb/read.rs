@@ -163,7 +163,7 @@ async fn published_at(shared: &Shared, client: &ClientId, first: u64, last: u64)
 
 pub(super) async fn deliveries(shared: &Shared, query: &DeliveryQuery) -> Result<DeliveryPage, Error> {
     let there = shared.there_is(&query.client, keys::VERDICTS, query.source.as_ref()).await?;
-    let since = query.received_since.map_or_else(String::new, keys::instant);
+    let since = query.received_since.map_or_else(|| "0".to_owned(), keys::instant);
     let to = query.after.map(|after| keys::received_sk(after.received_at, after.delivery));
     let to = to.unwrap_or_else(|| "\u{10ffff}".to_owned());
     let mut ranges = Vec::new();

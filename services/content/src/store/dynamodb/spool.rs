@@ -56,6 +56,8 @@ struct Content {
     compressed: bool,
     #[prost(string, optional, tag = "6")]
     object: Option<String>,
+    #[prost(uint64, tag = "7")]
+    size: u64,
 }
 
 /// Appends an entry.
@@ -72,6 +74,7 @@ pub(super) fn write(to: &mut Vec<u8>, state: &State) -> Result<(), Error> {
             bytes,
             compressed,
             object,
+            size: content.size,
         }
     });
     let row = Row {
@@ -104,6 +107,7 @@ pub(super) fn read(mut bytes: &[u8]) -> Result<Vec<State>, Error> {
             slug: content.slug,
             tags: content.tags,
             updated_at: content.updated_at.map(Timestamp::from_micros),
+            size: content.size,
             value: match content.object {
                 Some(key) => Value::Object { key, compressed: content.compressed },
                 None => Value::Inline(Packed { bytes: content.bytes, compressed: content.compressed }),
