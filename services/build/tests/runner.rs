@@ -39,6 +39,7 @@ impl Bench {
             sources: vec![SourceId::new("blog").expect("a name")],
             build,
             policy: support::quick(),
+            aws: None,
         };
         let folder = self.folder.path().join("work/build");
         BuildJob {

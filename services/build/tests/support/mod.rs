@@ -105,6 +105,7 @@ pub(crate) fn catalogue(sites: &[SiteSpec], max_of_client: u32, max_of_all: u32)
                 sources: vec![blog.clone()],
                 build: spec.build.clone(),
                 policy: spec.policy.clone(),
+                aws: None,
             };
             (id, Arc::new(site))
         });
