@@ -4,7 +4,7 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 mod content;
-mod queue;
+pub(crate) mod queue;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};

@@ -63,6 +63,18 @@ pub fn name(prefix: &str) -> String {
     format!("{prefix}-{}", &crate::random::hex()[..12])
 }
 
+/// A bucket of its own for a test.
+///
+/// # Panics
+///
+/// If it cannot be made.
+pub async fn bucket(config: &SdkConfig, prefix: &str) -> crate::Objects {
+    let objects = crate::Objects::new(config, name(prefix));
+    let made = aws_sdk_s3::Client::new(config).create_bucket().bucket(objects.bucket()).send().await;
+    assert!(made.is_ok(), "{made:?}");
+    objects
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
