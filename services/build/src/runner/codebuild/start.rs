@@ -2,6 +2,7 @@
 
 use aws_sdk_codebuild::types::SortOrderType;
 use freshet_aws::Headers;
+use freshet_domain::catalogue::SiteAws;
 use freshet_kit::error::chain;
 use freshet_kit::retry::chance;
 use freshet_kit::{Error, ErrorKind};
@@ -32,6 +33,17 @@ impl CodeBuildRunner {
             })?,
             () = stop.cancelled() => return Err(RunOutcome::Stopped),
         }
+        self.send(job, aws, project, stop).await
+    }
+
+    /// Starts the build, however often that has to be tried.
+    async fn send(
+        &self,
+        job: &BuildJob,
+        aws: &SiteAws,
+        project: &str,
+        stop: &CancellationToken,
+    ) -> Result<String, RunOutcome> {
         let bucket = self.objects.bucket();
         let request = request::start_build(&self.client, job, aws, project, bucket, self.pace.queued)
             .map_err(|error| RunOutcome::Failed(format!("the CodeBuild build cannot be described: {error}")))?;
@@ -126,3 +138,6 @@ impl CodeBuildRunner {
         Ok(ours.and_then(|build| build.id))
     }
 }
+
+#[cfg(test)]
+mod tests;
