@@ -22,7 +22,7 @@ use freshet_domain::{BatchId, BuildId, ClientId, SiteId, SourceId, Timestamp};
 use freshet_kit::retry::Backoff;
 use freshet_kit::{Readiness, Shutdown};
 use serde_json::{Value, json};
-use support::queue::FakeQueue;
+use support::FakeQueue;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_util::sync::CancellationToken;
 
