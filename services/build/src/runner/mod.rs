@@ -98,7 +98,7 @@ pub struct RunResult {
 #[async_trait]
 pub trait Runner: Send + Sync {
     /// Runs one build to its end and leaves nothing of it running, whatever the end. Cancelling `stop` ends it soon
-    /// (within about 6 s). Dropping the future ends it too, less politely.
+    /// (within about 6 s; in CodeBuild, within about a minute). Dropping the future ends it too, less politely.
     async fn run(&self, job: &BuildJob, stop: &CancellationToken) -> RunResult;
 
     /// Ends whatever an earlier process left running of this build. Called before the next attempt after a restart.
