@@ -23,7 +23,6 @@ use freshet_kit::retry::Backoff;
 use freshet_kit::{Readiness, Shutdown};
 use serde_json::{Value, json};
 use support::FakeQueue;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_util::sync::CancellationToken;
 
 const QUICK: Pace = Pace {
@@ -42,21 +41,6 @@ struct Bench {
     objects: Objects,
     counts: CallCounts,
     runner: Arc<CodeBuildRunner>,
-}
-
-/// Asks the emulator itself.
-async fn emulator(path: &str, body: &Value) {
-    let endpoint = testing::endpoint().expect("an emulator");
-    let host = endpoint.strip_prefix("http://").expect("plain HTTP");
-    let mut stream = tokio::net::TcpStream::connect(host).await.expect("connected");
-    let body = body.to_string();
-    let length = body.len();
-    let head = format!("POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n");
-    let request = format!("{head}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}");
-    stream.write_all(request.as_bytes()).await.expect("sent");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("answered");
-    assert!(answer.split_whitespace().nth(1).is_some_and(|status| status.starts_with('2')), "{answer}");
 }
 
 impl Bench {
@@ -91,14 +75,15 @@ impl Bench {
 
     /// How builds of the project go from now on.
     async fn plan(&self, seconds: f64, status: &str) {
-        emulator("/moto-api/codebuild", &json!({ &self.project: { "seconds": seconds, "status": status } })).await;
+        let plan = json!({ &self.project: { "seconds": seconds, "status": status } });
+        testing::tell("/moto-api/codebuild", &plan.to_string()).await;
     }
 
     async fn fault(&self, mut fault: Value) {
         fault["name"] = json!(self.project);
         fault["service"] = json!("codebuild");
         fault["action"] = json!("StartBuild");
-        emulator("/_faults", &fault).await;
+        testing::tell("/_faults", &fault.to_string()).await;
     }
 
     fn job(&self) -> BuildJob {

@@ -196,6 +196,34 @@ async fn an_interrupted_switch_is_finished_by_the_next_whatever_it_is() {
     assert!(live.unsure.is_empty());
 }
 
+/// Every call of a switch is refused in turn.
+#[tokio::test]
+async fn a_switch_that_breaks_at_any_call_is_finished_by_the_next() {
+    if !emulator() {
+        return;
+    }
+    let cloud = open().await;
+    let bucket = cloud.place().objects.bucket().to_owned();
+    let (mut calls, mut has_ended) = (0, false);
+    while !has_ended {
+        let first = [("index.html", "1"), ("a.css", "1"), ("gone.html", "1"), ("b.css", "same")];
+        cloud.publish(&first).await;
+        let second = cloud.stage(&[("index.html", "2"), ("a.css", "2"), ("new.html", "2"), ("b.css", "same")]).await;
+        let fault = serde_json::json!({
+            "name": &bucket, "service": "s3", "kind": "error", "code": "AccessDenied", "status": 403,
+            "times": 1, "skip": calls,
+        });
+        testing::tell("/_faults", &fault.to_string()).await;
+        // The first call after the switch, where old releases are looked for, fails nothing any more.
+        has_ended = cloud.hosting.activate(&key("acme", "shop"), second).await.is_ok();
+        let third = [("index.html", "1"), ("a.css", "3"), ("third.html", "3"), ("b.css", "same")];
+        cloud.publish(&third).await;
+        assert_eq!(cloud.live().await, of(&third), "after call {calls}");
+        calls += 1;
+    }
+    assert!(calls > 8, "a switch makes more calls than {calls}");
+}
+
 #[tokio::test]
 async fn what_a_build_uploaded_is_published_once_it_is_checked() {
     if !emulator() {
