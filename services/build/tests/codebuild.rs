@@ -389,19 +389,60 @@ async fn an_event_ends_the_wait_and_all_others_change_nothing() {
     shutdown.drain(Duration::from_secs(5)).await;
 }
 
+/// Another process over the same project and bucket.
+fn next_process(bench: &Bench) -> CodeBuildRunner {
+    CodeBuildRunner::with_client(bench.client.clone(), bench.objects.clone(), QUICK)
+}
+
+impl Bench {
+    /// Runs the job and ends as a killed process does, once its note says so.
+    async fn killed(&self, job: &BuildJob, has_id: bool) {
+        let running = self.spawn(job, &CancellationToken::new());
+        self.a_build().await;
+        let key = format!("runs/{}.json", job.build);
+        support::until(async || {
+            let note = self.objects.get(&key).await.expect("asked").ok_or("no note")?;
+            let note: Value = serde_json::from_slice(&note.body).expect("JSON");
+            if note["id"].is_string() { Ok(()) } else { Err(note.to_string()) }
+        })
+        .await;
+        running.abort();
+        let _ = running.await;
+        if !has_id {
+            let note = json!({ "project": self.project, "id": null }).to_string();
+            self.objects.put(&key, note.into(), &freshet_aws::Headers::default()).await.expect("put");
+        }
+    }
+}
+
 #[tokio::test]
-async fn an_abandoned_build_is_stopped_if_this_process_started_it() {
+async fn p4_a_build_of_a_killed_process_goes_on_in_the_next() {
+    let Some(bench) = Bench::open(QUICK).await else { return };
+    for has_id in [true, false] {
+        bench.plan(1.5, "SUCCEEDED").await;
+        let before = bench.counts.requests("codebuild", "StartBuild");
+        let job = bench.job();
+        bench.killed(&job, has_id).await;
+        let result = next_process(&bench).run(&job, &CancellationToken::new()).await;
+        assert_eq!(result.outcome, UPLOADED);
+        assert_eq!(bench.counts.requests("codebuild", "StartBuild"), before + 1);
+        assert_eq!(bench.objects.list("").await.expect("listed"), [], "nothing is left");
+    }
+}
+
+#[tokio::test]
+async fn an_abandoned_build_is_stopped_whoever_started_it() {
     let Some(bench) = Bench::open(QUICK).await else { return };
     bench.plan(120.0, "SUCCEEDED").await;
-    let job = bench.job();
-    let running = bench.spawn(&job, &CancellationToken::new());
-    bench.a_build().await;
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    running.abort();
-    let _ = running.await;
-    bench.runner.abandon(job.build).await;
-    assert_eq!(bench.a_build().await.build_status(), Some(&StatusType::Stopped));
+    for has_id in [true, false] {
+        let job = bench.job();
+        bench.killed(&job, has_id).await;
+        next_process(&bench).abandon(job.build).await;
+        let left = bench.builds().await;
+        assert!(left.iter().all(|build| build.build_status() == Some(&StatusType::Stopped)), "{left:?}");
+    }
     bench.runner.abandon(BuildId::generate()).await;
+    assert_eq!(bench.builds().await.len(), 2);
 }
 
 #[tokio::test]

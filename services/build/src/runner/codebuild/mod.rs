@@ -4,6 +4,7 @@
 
 mod ended;
 mod follow;
+mod note;
 mod request;
 mod start;
 
@@ -95,6 +96,8 @@ impl CodeBuildRunner {
     /// Follows a build of CodeBuild to its end.
     async fn follow(&self, job: &BuildJob, id: &str, stop: &CancellationToken) -> RunResult {
         let mut followed = self.follower.follow(id);
+        // An old one may have ended long ago.
+        self.follower.wake(id);
         let time_max = self.pace.queued + request::time_limit(job) + self.pace.stop;
         let is_late = tokio::select! {
             ended = until_ended(&mut followed) => return ended,
@@ -133,9 +136,16 @@ impl CodeBuildRunner {
     }
 
     async fn run_known(&self, job: &BuildJob, stop: &CancellationToken) -> RunResult {
-        let started = match self.adopted(job) {
-            Some(id) => Ok(id),
-            None => self.start(job, stop).await,
+        let started = match self.started_before(job.build).await {
+            Ok(Some(id)) => {
+                tracing::info!(build.id = %job.build, codebuild.id = id, "a CodeBuild build of an earlier process goes on");
+                Ok(id)
+            }
+            Ok(None) => self.start(job, stop).await,
+            Err(error) => {
+                let text = format!("it is not known whether CodeBuild has the build: {}", error.message());
+                Err(RunOutcome::Failed(text))
+            }
         };
         let id = match started {
             Ok(id) => id,
@@ -170,17 +180,30 @@ impl Runner for CodeBuildRunner {
     async fn run(&self, job: &BuildJob, stop: &CancellationToken) -> RunResult {
         let result = self.run_known(job, stop).await;
         // What it was given is of no use to anybody now. What stays is left to the bucket's rule.
-        let given = request::keys(job);
-        if let Err(error) = self.objects.delete_all(&given).await {
+        let [content, changed_keys] = request::keys(job);
+        if let Err(error) = self.objects.delete_all(&[content, changed_keys, note::key(job.build)]).await {
             tracing::debug!(build.id = %job.build, error = %chain(&error), "a build's snapshot is left to the bucket's rule");
         }
         result
     }
 
     async fn abandon(&self, build: BuildId) {
-        let started = self.running().remove(&build);
-        if let Some(id) = started {
-            self.stop(&id).await;
+        let known = self.running().remove(&build);
+        let id = match known {
+            Some(id) => Ok(Some(id)),
+            None => self.started_before(build).await,
+        };
+        match id {
+            Ok(Some(id)) => self.stop(&id).await,
+            Ok(None) => return,
+            Err(error) => {
+                // Its own time limit ends it.
+                tracing::warn!(build.id = %build, error = %chain(&error), "a CodeBuild build that may run is left alone");
+                return;
+            }
+        }
+        if let Err(error) = self.objects.delete(&note::key(build)).await {
+            tracing::debug!(build.id = %build, error = %chain(&error), "a build's note is left to the bucket's rule");
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use aws_sdk_codebuild::types::SortOrderType;
 use freshet_aws::Headers;
+use freshet_domain::BuildId;
 use freshet_domain::catalogue::SiteAws;
 use freshet_kit::error::chain;
 use freshet_kit::retry::chance;
@@ -10,15 +11,11 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::super::{BuildJob, RunOutcome};
+use super::note::Note;
 use super::{CodeBuildRunner, request};
 use crate::upload::upload;
 
 impl CodeBuildRunner {
-    /// The build of CodeBuild that an earlier run of the same build started.
-    pub(super) fn adopted(&self, _job: &BuildJob) -> Option<String> {
-        None
-    }
-
     /// Uploads what the build gets and starts it. Returns CodeBuild's id of it.
     pub(super) async fn start(&self, job: &BuildJob, stop: &CancellationToken) -> Result<String, RunOutcome> {
         let Some(aws) = job.site.aws.as_ref() else {
@@ -33,7 +30,18 @@ impl CodeBuildRunner {
             })?,
             () = stop.cancelled() => return Err(RunOutcome::Stopped),
         }
-        self.send(job, aws, project, stop).await
+        // Before the start: nobody would find a build that was started just before the end of this process.
+        let mut note = Note { project: project.to_owned(), id: None };
+        self.write_note(job.build, &note).await.map_err(|error| {
+            RunOutcome::Failed(format!("the build's note could not be written: {}", error.message()))
+        })?;
+        let id = self.send(job, aws, project, stop).await?;
+        note.id = Some(id.clone());
+        if let Err(error) = self.write_note(job.build, &note).await {
+            // It is found without, only not as fast.
+            tracing::warn!(build.id = %job.build, codebuild.id = id, error = %chain(&error), "CodeBuild's id is not noted");
+        }
+        Ok(id)
     }
 
     /// Starts the build, however often that has to be tried.
@@ -109,7 +117,7 @@ impl CodeBuildRunner {
         if !is_unsure {
             return failed();
         }
-        match self.find(job, project).await {
+        match self.find(job.build, project).await {
             Ok(Some(id)) => Ok(id),
             Ok(None) => failed(),
             Err(error) => {
@@ -120,7 +128,7 @@ impl CodeBuildRunner {
     }
 
     /// Among the newest builds of the project.
-    async fn find(&self, job: &BuildJob, project: &str) -> Result<Option<String>, Error> {
+    pub(super) async fn find(&self, build: BuildId, project: &str) -> Result<Option<String>, Error> {
         let listed = self.client.list_builds_for_project().project_name(project).sort_order(SortOrderType::Descending);
         let listed = listed.send().await.map_err(|failed| freshet_aws::error("ListBuildsForProject", failed))?;
         let ids: Vec<String> = listed.ids.unwrap_or_default().into_iter().take(super::follow::IDS_MAX).collect();
@@ -129,7 +137,7 @@ impl CodeBuildRunner {
         }
         let asked = self.client.batch_get_builds().set_ids(Some(ids)).send().await;
         let builds = asked.map_err(|failed| freshet_aws::error("BatchGetBuilds", failed))?.builds.unwrap_or_default();
-        let build = job.build.to_string();
+        let build = build.to_string();
         let ours = builds.into_iter().find(|candidate| {
             let variables = candidate.environment().map(|environment| environment.environment_variables());
             let mut variables = variables.unwrap_or_default().iter();
