@@ -399,7 +399,7 @@ impl Bench {
     async fn killed(&self, job: &BuildJob, has_id: bool) {
         let running = self.spawn(job, &CancellationToken::new());
         self.a_build().await;
-        let key = format!("runs/{}.json", job.build);
+        let key = format!("builds/.runs/{}.json", job.build);
         support::until(async || {
             let note = self.objects.get(&key).await.expect("asked").ok_or("no note")?;
             let note: Value = serde_json::from_slice(&note.body).expect("JSON");

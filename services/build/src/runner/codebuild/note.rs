@@ -1,6 +1,6 @@
 //! What must outlive this process: which build of CodeBuild belongs to which of ours.
 //!
-//! `runs/{build}.json` in the bucket of builds is there from just before the start to the end. Whoever runs the build
+//! `builds/.runs/{build}.json` in the bucket of builds is there from just before the start to the end. Whoever runs the build
 //! again goes on with it, and whoever abandons it finds what to stop.
 
 use freshet_aws::Headers;
@@ -20,7 +20,8 @@ pub(super) struct Note {
 }
 
 pub(super) fn key(build: BuildId) -> String {
-    format!("runs/{build}.json")
+    // No client has a name like this, and the rule that removes old snapshots is for all of `builds/`.
+    format!("builds/.runs/{build}.json")
 }
 
 impl CodeBuildRunner {
