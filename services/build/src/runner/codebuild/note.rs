@@ -1,7 +1,7 @@
 //! What must outlive this process: which build of CodeBuild belongs to which of ours.
 //!
-//! `builds/.runs/{build}.json` in the bucket of builds is there from just before the start to the end. Whoever runs the build
-//! again goes on with it, and whoever abandons it finds what to stop.
+//! `builds/.runs/{build}.json` in the bucket of builds is there from just before the start to the end. Whoever runs the
+//! build again goes on with it, and whoever abandons it finds what to stop.
 
 use freshet_aws::Headers;
 use freshet_domain::BuildId;
