@@ -12,14 +12,17 @@
 //!   in the transaction that starts the build.
 //! - **Invariant:** a batch closes when its build starts and its snapshot is taken later, so every change of a batch is
 //!   in its snapshot.
-//! - **Invariant:** a build that fails at any point leaves the live site as it was; a site is published by one rename.
-//! - **Invariant:** a build inherits nothing from this process's environment but `PATH`.
+//! - **Invariant:** a build that fails at any point leaves the live site as it was; on one machine, a site is published by
+//!   one rename; on AWS, by a copy that the next one finishes.
+//! - **Invariant:** a build inherits nothing from this process's environment but `PATH`, and in CodeBuild not even that.
 //! - **Invariant:** every rpc handler begins with `authorize` (P7); ids of another client are answered as missing.
 //! - **Invariant:** the machine and the renderer know no clock, no store and no network.
 
 mod consumer;
 mod deps;
 mod engine;
+#[cfg(feature = "aws")]
+pub mod events;
 mod executor;
 pub mod hosting;
 mod hub;
@@ -30,12 +33,16 @@ mod scheduler;
 mod server;
 pub mod snapshot;
 pub mod store;
+#[cfg(feature = "aws")]
+mod upload;
 mod workspace;
 
 use freshet_kit::{Readiness, Shutdown};
 use freshet_proto::build::v1::build_service_server::BuildServiceServer;
 
 pub use deps::BuildDeps;
+#[cfg(feature = "aws")]
+pub use hosting::S3Hosting;
 pub use hosting::{Hosting, LocalHosting};
 pub use hub::Hub;
 pub use runner::Runners;

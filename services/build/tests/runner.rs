@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use freshet_build::machine::SiteKey;
-use freshet_build::runner::{BuildJob, ProcessRunner, RunOutcome, RunResult, Runner};
+use freshet_build::runner::{BuildJob, Output, ProcessRunner, RunOutcome, RunResult, Runner};
 use freshet_domain::catalogue::{Site, SiteBuild};
 use freshet_domain::{BatchId, BuildId, ClientId, SiteId, SourceId, Timestamp};
 use tokio_util::sync::CancellationToken;
@@ -39,6 +39,7 @@ impl Bench {
             sources: vec![SourceId::new("blog").expect("a name")],
             build,
             policy: support::quick(),
+            aws: None,
         };
         let folder = self.folder.path().join("work/build");
         BuildJob {
@@ -88,7 +89,7 @@ async fn until_gone(pid_file: &Path) {
 async fn a_command_that_works_leaves_its_output() {
     let bench = Bench::new();
     let result = bench.run("mkdir -p out && echo hello > out/index.html && echo built && echo warned >&2").await;
-    let RunOutcome::Succeeded(output) = &result.outcome else { panic!("{result:?}") };
+    let RunOutcome::Succeeded(Output::Folder(output)) = &result.outcome else { panic!("{result:?}") };
     assert_eq!(output.folder, bench.project().canonicalize().expect("a path").join("out"));
     assert_eq!(result.log_tail, "built\nwarned\n");
 }

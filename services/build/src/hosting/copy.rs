@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use freshet_kit::{Error, ErrorKind};
 
-use crate::runner::Output;
+use crate::runner::OutputFolder;
 
 /// Folders deeper than this are refused.
 const DEPTH_MAX: usize = 64;
 
-fn refused(message: impl Into<String>) -> Error {
+pub(super) fn refused(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Invalid, "BAD_OUTPUT", message)
 }
 
@@ -19,28 +19,19 @@ fn failed(what: &str, error: std::io::Error) -> Error {
 }
 
 /// Puts the finished site at `to`, which does not exist yet, or says why it cannot be published.
-pub(super) fn take_over(output: &Output, to: &Path) -> Result<(), Error> {
-    let root = std::fs::canonicalize(&output.folder).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => refused("the build ended well but left no output folder"),
-        _ => failed("read", error),
-    })?;
-    let inside = std::fs::canonicalize(&output.inside).map_err(|error| failed("read", error))?;
-    if !root.starts_with(&inside) {
-        return Err(refused("the output folder is a link that leaves the site's directory"));
-    }
-    if !root.is_dir() {
-        return Err(refused("the output is not a folder"));
-    }
-    let mut plan = Plan { root: root.clone(), folders: Vec::new(), files: Vec::new(), has_links: false };
-    plan.collect(&root, Path::new(""), 0)?;
-    if plan.files.is_empty() {
-        return Err(refused("the build ended well but its output folder is empty"));
-    }
+pub(super) fn take_over(output: &OutputFolder, to: &Path) -> Result<(), Error> {
+    let plan = Plan::of(output)?;
     // A move is atomic and free, but keeps links as links, and works inside one file system only.
-    if output.owned && !plan.has_links && std::fs::rename(&root, to).is_ok() {
+    if output.owned && !plan.has_links && std::fs::rename(&plan.root, to).is_ok() {
         return Ok(());
     }
     plan.copy(to).map_err(|error| failed("copied", error))
+}
+
+/// The files of a finished site, each with its name inside it, or why the site cannot be published.
+#[cfg(feature = "aws")]
+pub(super) fn files(output: &OutputFolder) -> Result<Vec<(PathBuf, PathBuf)>, Error> {
+    Plan::of(output).map(|plan| plan.files)
 }
 
 struct Plan {
@@ -51,6 +42,26 @@ struct Plan {
 }
 
 impl Plan {
+    fn of(output: &OutputFolder) -> Result<Self, Error> {
+        let root = std::fs::canonicalize(&output.folder).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => refused("the build ended well but left no output folder"),
+            _ => failed("read", error),
+        })?;
+        let inside = std::fs::canonicalize(&output.inside).map_err(|error| failed("read", error))?;
+        if !root.starts_with(&inside) {
+            return Err(refused("the output folder is a link that leaves the site's directory"));
+        }
+        if !root.is_dir() {
+            return Err(refused("the output is not a folder"));
+        }
+        let mut plan = Self { root: root.clone(), folders: Vec::new(), files: Vec::new(), has_links: false };
+        plan.collect(&root, Path::new(""), 0)?;
+        if plan.files.is_empty() {
+            return Err(refused("the build ended well but its output folder is empty"));
+        }
+        Ok(plan)
+    }
+
     fn collect(&mut self, folder: &Path, below: &Path, depth: usize) -> Result<(), Error> {
         if depth > DEPTH_MAX {
             return Err(refused("the output has folders nested too deeply"));

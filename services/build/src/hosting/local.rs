@@ -6,12 +6,9 @@ use async_trait::async_trait;
 use freshet_domain::{BuildId, ClientId, SiteId};
 use freshet_kit::{Error, ErrorKind};
 
-use super::{Hosting, copy};
+use super::{Hosting, RELEASES_KEPT, copy};
 use crate::machine::SiteKey;
-use crate::runner::Output;
-
-/// Releases that are kept per site, the live one among them.
-pub const RELEASES_KEPT: usize = 5;
+use crate::runner::{Output, OutputFolder};
 
 /// `{sites_dir}/{client}/{site}/releases/{build_id}/`, and a link `current` to the live one.
 #[derive(Clone, Debug)]
@@ -63,7 +60,7 @@ fn releases(folder: &Path) -> std::io::Result<Vec<BuildId>> {
     Ok(builds)
 }
 
-fn stage(folder: &Path, build: BuildId, output: &Output) -> Result<(), Error> {
+fn stage(folder: &Path, build: BuildId, output: &OutputFolder) -> Result<(), Error> {
     let (made, ready) = (folder.join("releases").join(format!(".{build}")), release(folder, build));
     let attempt = || -> std::io::Result<()> {
         std::fs::create_dir_all(folder.join("releases"))?;
@@ -132,7 +129,12 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + S
 #[async_trait]
 impl Hosting for LocalHosting {
     async fn stage(&self, site: &SiteKey, build: BuildId, output: &Output) -> Result<(), Error> {
-        let (folder, output) = (self.folder(site), output.clone());
+        let Output::Folder(output) = output.clone() else {
+            return Err(copy::refused(
+                "the build uploaded its site to a bucket, and this engine keeps sites in folders",
+            ));
+        };
+        let folder = self.folder(site);
         blocking(move || stage(&folder, build, &output)).await
     }
 

@@ -5,7 +5,7 @@ use freshet_domain::BuildId;
 use tokio_util::sync::CancellationToken;
 
 use super::log::BuildLog;
-use super::{BuildJob, Output, RunOutcome, RunResult, Runner};
+use super::{BuildJob, Output, OutputFolder, RunOutcome, RunResult, Runner};
 use crate::render::{self, RenderError, SiteInfo};
 use crate::snapshot;
 
@@ -54,7 +54,7 @@ fn render_job(job: &BuildJob, stop: &CancellationToken) -> RunResult {
     let outcome = match rendered {
         Ok(summary) => {
             log.note(&format!("rendered {} entries to {} pages", summary.entries, summary.pages));
-            RunOutcome::Succeeded(Output { folder, inside: job.folder.clone(), owned: true })
+            RunOutcome::Succeeded(Output::Folder(OutputFolder { folder, inside: job.folder.clone(), owned: true }))
         }
         Err(RenderError::Stopped) => {
             log.note("stopped");

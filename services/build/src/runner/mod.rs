@@ -1,6 +1,8 @@
-//! What builds sites: a port, and the two runners of the embedded engine.
+//! What builds sites: a port, the two runners of the embedded engine, and CodeBuild.
 
 mod builtin;
+#[cfg(feature = "aws")]
+mod codebuild;
 mod environment;
 mod log;
 mod presets;
@@ -16,6 +18,8 @@ use freshet_domain::{BatchId, BuildId, Timestamp};
 use tokio_util::sync::CancellationToken;
 
 pub use builtin::BuiltinRunner;
+#[cfg(feature = "aws")]
+pub use codebuild::{CodeBuildRunner, Pace};
 pub use presets::{PresetDefaults, preset_defaults};
 pub use process::ProcessRunner;
 
@@ -50,9 +54,18 @@ pub struct BuildJob {
     pub now: Timestamp,
 }
 
+/// A finished site.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// In a folder on this machine.
+    Folder(OutputFolder),
+    /// In the site's bucket, below `releases/{build}/`: the build put it there itself.
+    Uploaded,
+}
+
 /// A folder with a finished site.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Output {
+pub struct OutputFolder {
     /// The folder.
     pub folder: PathBuf,
     /// The folder must be inside this one after links are followed.
@@ -64,7 +77,7 @@ pub struct Output {
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RunOutcome {
-    /// The site is in this folder.
+    /// The site is finished.
     Succeeded(Output),
     /// One sentence for people.
     Failed(String),
@@ -85,7 +98,7 @@ pub struct RunResult {
 #[async_trait]
 pub trait Runner: Send + Sync {
     /// Runs one build to its end and leaves nothing of it running, whatever the end. Cancelling `stop` ends it soon
-    /// (within about 6 s). Dropping the future ends it too, less politely.
+    /// (within about 6 s; in CodeBuild, within about a minute). Dropping the future ends it too, less politely.
     async fn run(&self, job: &BuildJob, stop: &CancellationToken) -> RunResult;
 
     /// Ends whatever an earlier process left running of this build. Called before the next attempt after a restart.
@@ -95,7 +108,7 @@ pub trait Runner: Send + Sync {
 /// The runners, by what a site asks for.
 #[derive(Clone)]
 pub struct Runners {
-    /// Runs the site's own command.
+    /// Runs what the site itself says: its command, or its project.
     pub process: Arc<dyn Runner>,
     /// Renders with Freshet's own templates.
     pub builtin: Arc<dyn Runner>,
@@ -105,6 +118,12 @@ impl Runners {
     /// The embedded engine's: local processes and the built-in renderer.
     pub fn local() -> Self {
         Self { process: Arc::new(ProcessRunner::new()), builtin: Arc::new(BuiltinRunner) }
+    }
+
+    /// The AWS engine's: CodeBuild, and the built-in renderer in this process.
+    #[cfg(feature = "aws")]
+    pub fn aws(codebuild: Arc<CodeBuildRunner>) -> Self {
+        Self { process: codebuild, builtin: Arc::new(BuiltinRunner) }
     }
 
     /// The runner for a site.

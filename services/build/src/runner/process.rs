@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::environment::environment;
 use super::log::BuildLog;
-use super::{BuildJob, Output, RunOutcome, RunResult, Runner, preset_defaults, sweep};
+use super::{BuildJob, Output, OutputFolder, RunOutcome, RunResult, Runner, preset_defaults, sweep};
 
 /// Between a polite end and a certain one.
 const TERMINATION_GRACE: Duration = Duration::from_secs(5);
@@ -188,7 +188,7 @@ impl Plan {
     }
 
     fn output(&self) -> Output {
-        Output { folder: self.output.clone(), inside: self.directory.clone(), owned: false }
+        Output::Folder(OutputFolder { folder: self.output.clone(), inside: self.directory.clone(), owned: false })
     }
 }
 

@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use freshet_build::{BuildDeps, Hub, LocalHosting, MIGRATIONS, Runners, SqliteBuildStore};
+use freshet_build::{BuildDeps, Hosting, Hub, LocalHosting, MIGRATIONS, Runners, SqliteBuildStore};
 use freshet_bus::{ChangedEntry, ContentChanged};
 use freshet_domain::catalogue::{
-    ApiKey, BuildPolicy, Client, KeyClients, Preset, RateLimit, Scope, Settings, Site, SiteBuild, Source,
+    ApiKey, BuildPolicy, Client, KeyClients, Preset, RateLimit, Scope, Settings, Site, SiteAws, SiteBuild, Source,
 };
 use freshet_domain::{Catalogue, ChangeOp, ClientId, DeliveryId, Kind, Lane, SiteId, SourceId, Timestamp};
 use freshet_kit::rpc::{Channel, Stack, in_process};
@@ -40,6 +40,7 @@ pub(crate) struct SiteSpec {
     pub(crate) site: &'static str,
     pub(crate) build: SiteBuild,
     pub(crate) policy: BuildPolicy,
+    pub(crate) aws: Option<SiteAws>,
 }
 
 /// Fires soon.
@@ -77,7 +78,7 @@ pub(crate) fn script(directory: &Path, text: &str) -> SiteBuild {
 }
 
 pub(crate) fn site(client: &'static str, name: &'static str, build: SiteBuild) -> SiteSpec {
-    SiteSpec { client, site: name, build, policy: quick() }
+    SiteSpec { client, site: name, build, policy: quick(), aws: None }
 }
 
 /// Every site uses its client's source `blog`.
@@ -105,6 +106,7 @@ pub(crate) fn catalogue(sites: &[SiteSpec], max_of_client: u32, max_of_all: u32)
                 sources: vec![blog.clone()],
                 build: spec.build.clone(),
                 policy: spec.policy.clone(),
+                aws: spec.aws.clone(),
             };
             (id, Arc::new(site))
         });
@@ -161,16 +163,21 @@ impl World {
 
     /// A process over this world.
     pub(crate) fn start(&self) -> Process {
-        let db = Db::open(&self.folder.path().join("build.db"), &[MIGRATIONS], DbOptions::default()).expect("opens");
         let hosting = LocalHosting::open(self.folder.path().join("sites"));
+        self.start_with(Runners::local(), Arc::new(hosting))
+    }
+
+    /// A process that builds and publishes elsewhere.
+    pub(crate) fn start_with(&self, runners: Runners, hosting: Arc<dyn Hosting>) -> Process {
+        let db = Db::open(&self.folder.path().join("build.db"), &[MIGRATIONS], DbOptions::default()).expect("opens");
         let deps = BuildDeps {
             store: Arc::new(SqliteBuildStore::open(db)),
             queue: self.queue.clone(),
-            runners: Runners::local(),
+            runners,
             content: self.content.client(self.catalogue.clone()),
             catalogue: self.catalogue.clone(),
             clock: Arc::new(SystemClock),
-            hosting: Arc::new(hosting.clone()),
+            hosting,
             work_dir: self.folder.path().join("work"),
             hub: Hub::new(),
         };
@@ -178,6 +185,7 @@ impl World {
         let server = freshet_build::server(&deps);
         freshet_build::spawn_background(deps.clone(), &shutdown, &readiness);
         let client = BuildServiceClient::new(in_process(server, self.catalogue.clone()));
+        let hosting = LocalHosting::open(self.folder.path().join("sites"));
         Process { deps, hosting, shutdown, readiness, client }
     }
 

@@ -11,7 +11,8 @@ mod random;
 #[cfg(any(test, feature = "testkit"))]
 pub mod testing;
 
+pub use aws_config::SdkConfig;
 pub use config::load;
 pub use counts::{Call, CallCounts, Tally};
 pub use error::{code, error, kind, of_code};
-pub use objects::{Fetched, Headers, Listed, Object, Objects, Page, Upload};
+pub use objects::{Fetched, Headers, Level, Listed, Object, Objects, Page, Upload};

@@ -167,6 +167,54 @@ pub struct Site {
     pub build: SiteBuild,
     /// When it is built.
     pub policy: BuildPolicy,
+    /// Where it is built and kept on the AWS engine, which needs it; the embedded engine ignores it.
+    pub aws: Option<SiteAws>,
+}
+
+/// Where a site is built and kept on AWS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SiteAws {
+    /// The CodeBuild project; required unless the site is built in. Its sources and its buildspec take the place of
+    /// the site's directory, command and output.
+    pub project: Option<String>,
+    /// The bucket of the finished site: its releases, and the live site below `live/`.
+    pub bucket: String,
+    /// The CloudFront distribution in front of the bucket.
+    pub distribution: Option<String>,
+    /// Environment variables of the build whose values CodeBuild reads. Freshet never does.
+    pub secret_env: BTreeMap<String, SecretName>,
+}
+
+/// Names a value in Secrets Manager.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretName {
+    /// Name or ARN of the secret.
+    pub secret: String,
+    /// The member of the secret's JSON object; `None`: the whole secret.
+    pub json_key: Option<String>,
+}
+
+impl SecretName {
+    /// Reads `secretsmanager:name` or `secretsmanager:name#json-key`. `None` if it is neither.
+    pub fn parse(reference: &str) -> Option<Self> {
+        let name = reference.strip_prefix("secretsmanager:")?;
+        let (secret, json_key) = match name.split_once('#') {
+            Some((secret, key)) => (secret, Some(key)),
+            None => (name, None),
+        };
+        let is_of_name = |c: char| c.is_ascii_alphanumeric() || "/_+=.@-".contains(c);
+        // Only an ARN has colons, six before its name, which CodeBuild knows how to count.
+        let plain = secret.strip_prefix("arn:").filter(|rest| rest.matches(':').count() == 5).unwrap_or(secret);
+        let may_have_colons = plain.len() < secret.len();
+        let is_secret = !secret.is_empty()
+            && secret.len() <= 2048
+            && plain.chars().all(|c| is_of_name(c) || (may_have_colons && c == ':'));
+        // A colon would end the key where CodeBuild reads it.
+        let is_key = json_key.is_none_or(|key| {
+            !key.is_empty() && key.len() <= 255 && key.chars().all(|c| c.is_ascii_graphic() && c != ':' && c != '#')
+        });
+        (is_secret && is_key).then(|| Self { secret: secret.to_owned(), json_key: json_key.map(str::to_owned) })
+    }
 }
 
 /// How a site is built.

@@ -25,6 +25,15 @@ pub struct Page {
     pub next: Option<String>,
 }
 
+/// What is directly below a prefix.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Level {
+    /// The objects.
+    pub objects: Vec<Listed>,
+    /// The prefixes of what is deeper, each with a slash at its end.
+    pub folders: Vec<String>,
+}
+
 /// The most keys that one call deletes.
 const DELETE_MAX: usize = 1_000;
 
@@ -40,19 +49,32 @@ impl Objects {
             .send()
             .await
             .map_err(|failed| self.failed("ListObjectsV2", prefix, failed))?;
-        let objects = listed
-            .contents
-            .unwrap_or_default()
-            .into_iter()
-            .filter_map(|object| {
-                Some(Listed {
-                    key: object.key?,
-                    etag: object.e_tag.unwrap_or_default(),
-                    bytes: object.size.and_then(|size| u64::try_from(size).ok()).unwrap_or_default(),
-                })
-            })
-            .collect();
+        let objects = listed.contents.unwrap_or_default().into_iter().filter_map(of_listing).collect();
         Ok(Page { objects, next: listed.next_continuation_token })
+    }
+
+    /// What is directly below a prefix that ends with a slash.
+    pub async fn list_level(&self, prefix: &str) -> Result<Level, Error> {
+        let mut level = Level::default();
+        let mut from = None;
+        loop {
+            let listed = self
+                .client
+                .list_objects_v2()
+                .bucket(&*self.bucket)
+                .prefix(prefix)
+                .delimiter("/")
+                .set_continuation_token(from)
+                .send()
+                .await
+                .map_err(|failed| self.failed("ListObjectsV2", prefix, failed))?;
+            level.objects.extend(listed.contents.unwrap_or_default().into_iter().filter_map(of_listing));
+            level.folders.extend(listed.common_prefixes.unwrap_or_default().into_iter().filter_map(|each| each.prefix));
+            from = listed.next_continuation_token;
+            if from.is_none() {
+                return Ok(level);
+            }
+        }
     }
 
     /// Every object whose key begins with `prefix`.
@@ -92,4 +114,12 @@ impl Objects {
             }
         }
     }
+}
+
+fn of_listing(object: aws_sdk_s3::types::Object) -> Option<Listed> {
+    Some(Listed {
+        key: object.key?,
+        etag: object.e_tag.unwrap_or_default(),
+        bytes: object.size.and_then(|size| u64::try_from(size).ok()).unwrap_or_default(),
+    })
 }

@@ -1,5 +1,6 @@
 //! Objects in one S3 bucket: claim checks, snapshots, the catalogue, sites.
 
+mod copy;
 mod list;
 mod upload;
 
@@ -15,7 +16,7 @@ use bytes::Bytes;
 use freshet_kit::retry::{Backoff, chance};
 use freshet_kit::{Error, ErrorKind};
 
-pub use list::{Listed, Page};
+pub use list::{Level, Listed, Page};
 pub use upload::Upload;
 
 use crate::{code, error};
@@ -119,6 +120,38 @@ impl Objects {
         }
     }
 
+    /// Writes an object if the present one has this ETag, or if there is none where `None` is expected. Returns the new
+    /// ETag, or `None` if somebody else wrote meanwhile.
+    ///
+    /// A write of this very call whose answer was lost counts as done.
+    pub async fn put_over(
+        &self,
+        key: &str,
+        body: Bytes,
+        headers: &Headers,
+        expected: Option<&str>,
+    ) -> Result<Option<String>, Error> {
+        let writer = writer();
+        let mut attempt = 1;
+        loop {
+            let limits = self.limits.moving(body.len() as u64);
+            let put = self.put_request(key, body.clone(), headers).metadata(WRITER, &writer);
+            let put = match expected {
+                Some(etag) => put.if_match(etag),
+                None => put.if_none_match("*"),
+            };
+            let failed = match put.customize().config_override(limits).send().await {
+                Ok(done) => return Ok(Some(done.e_tag.unwrap_or_default())),
+                Err(failed) => failed,
+            };
+            match code(&failed) {
+                "PreconditionFailed" | "NoSuchKey" => return self.tag_if_by(key, &writer).await,
+                "ConditionalRequestConflict" if attempt < ATTEMPTS => pause(&mut attempt).await,
+                _ => return Err(self.failed("PutObject", key, failed)),
+            }
+        }
+    }
+
     fn put_request(
         &self,
         key: &str,
@@ -137,11 +170,19 @@ impl Objects {
 
     /// True if the object was put by this writer.
     async fn is_by(&self, key: &str, writer: &str) -> Result<bool, Error> {
+        self.tag_if_by(key, writer).await.map(|tag| tag.is_some())
+    }
+
+    /// The ETag of the object if it was put by this writer.
+    async fn tag_if_by(&self, key: &str, writer: &str) -> Result<Option<String>, Error> {
         let head = self.client.head_object().bucket(&*self.bucket).key(key).send().await;
         match head {
-            Ok(head) => Ok(head.metadata().and_then(|all| all.get(WRITER)).is_some_and(|by| by == writer)),
+            Ok(head) => {
+                let by_writer = head.metadata().and_then(|all| all.get(WRITER)).is_some_and(|by| by == writer);
+                Ok(by_writer.then(|| head.e_tag.unwrap_or_default()))
+            }
             // It was deleted since. Whoever did that had seen it.
-            Err(failed) if is_missing(&failed) => Ok(false),
+            Err(failed) if is_missing(&failed) => Ok(None),
             Err(failed) => Err(self.failed("HeadObject", key, failed)),
         }
     }

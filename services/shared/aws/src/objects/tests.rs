@@ -149,3 +149,32 @@ fn time_limits_grow_with_what_is_moved() {
     assert_eq!(limits.time(0), second);
     assert_eq!(limits.time(2 * BYTES_PER_SECOND_MIN), 3 * second);
 }
+
+#[tokio::test]
+async fn a_copy_has_its_own_headers_and_is_of_what_was_listed() {
+    let Some((objects, _)) = bucket().await else { return };
+    for key in ["a/ä b+c%.html", "a/deep/er", "z"] {
+        objects.put(key, bytes("x"), &NONE).await.expect("put");
+    }
+    let level = objects.list_level("a/").await.expect("listed");
+    assert_eq!(level.folders, ["a/deep/"]);
+    let [from] = &level.objects[..] else { panic!("{level:?}") };
+    let headers = Headers { cache_control: Some("max-age=60".into()), ..Headers::of_type("text/html") };
+    objects.copy(from, "b/ä b+c%.html", &headers).await.expect("copied");
+    let head = objects.client.head_object().bucket(objects.bucket()).key("b/ä b+c%.html").send().await.expect("there");
+    assert_eq!((head.content_type(), head.cache_control()), (Some("text/html"), Some("max-age=60")));
+    let gone = Listed { key: "a/none".into(), ..from.clone() };
+    assert_eq!(objects.copy(&gone, "b/none", &headers).await.expect_err("gone").kind(), ErrorKind::Missing);
+}
+
+#[tokio::test]
+async fn a_conditional_write_sees_what_others_wrote() {
+    let Some((objects, _)) = bucket().await else { return };
+    let first = objects.put_over("k", bytes("1"), &NONE, None).await.expect("put").expect("there was none");
+    assert_eq!(objects.put_over("k", bytes("2"), &NONE, None).await.expect("asked"), None);
+    let second = objects.put_over("k", bytes("2"), &NONE, Some(&first)).await.expect("put").expect("nobody else");
+    assert_eq!(objects.put_over("k", bytes("3"), &NONE, Some(&first)).await.expect("asked"), None);
+    assert_eq!(objects.get("k").await.expect("asked").expect("there").etag, second);
+    objects.delete("k").await.expect("deleted");
+    assert_eq!(objects.put_over("k", bytes("3"), &NONE, Some(&second)).await.expect("asked"), None);
+}

@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use freshet_kit::Error;
 use tokio::task::JoinSet;
 
-use super::{Headers, Objects, WRITER, is_missing, writer};
+use super::{Headers, Objects, WRITER, writer};
 use crate::code;
 
 /// Parts but the last must have 5 MiB, and there may be 10,000: together 80 GB.
@@ -142,15 +142,7 @@ impl Upload {
     }
 
     async fn own_object(&self) -> Result<Option<String>, Error> {
-        let head = self.objects.client.head_object().bucket(&*self.objects.bucket).key(&self.key).send().await;
-        match head {
-            Ok(head) => {
-                let by = head.metadata().and_then(|all| all.get(WRITER));
-                Ok(by.is_some_and(|by| *by == self.writer).then(|| head.e_tag.unwrap_or_default()))
-            }
-            Err(failed) if is_missing(&failed) => Ok(None),
-            Err(failed) => Err(self.objects.failed("HeadObject", &self.key, failed)),
-        }
+        self.objects.tag_if_by(&self.key, &self.writer).await
     }
 }
 

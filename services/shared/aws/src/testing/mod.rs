@@ -63,6 +63,40 @@ pub fn name(prefix: &str) -> String {
     format!("{prefix}-{}", &crate::random::hex()[..12])
 }
 
+/// Posts JSON to the emulator itself: its faults, how builds go.
+///
+/// # Panics
+///
+/// If it does not take it.
+pub async fn tell(path: &str, body: &str) {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let endpoint = endpoint().unwrap_or_default();
+    let host = endpoint.strip_prefix("http://").unwrap_or(&endpoint);
+    let head = format!("POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n");
+    let request = format!("{head}Content-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
+    let mut answer = String::new();
+    let told = async {
+        let mut stream = tokio::net::TcpStream::connect(host).await?;
+        stream.write_all(request.as_bytes()).await?;
+        stream.read_to_string(&mut answer).await
+    };
+    let told = told.await;
+    let is_taken = answer.split_whitespace().nth(1).is_some_and(|status| status.starts_with('2'));
+    assert!(told.is_ok() && is_taken, "{path} {body}: {told:?} {answer}");
+}
+
+/// A bucket of its own for a test.
+///
+/// # Panics
+///
+/// If it cannot be made.
+pub async fn bucket(config: &SdkConfig, prefix: &str) -> crate::Objects {
+    let objects = crate::Objects::new(config, name(prefix));
+    let made = aws_sdk_s3::Client::new(config).create_bucket().bucket(objects.bucket()).send().await;
+    assert!(made.is_ok(), "{made:?}");
+    objects
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,5 +1,7 @@
 //! `freshet.toml` to a checked catalogue, or to the list of everything that is wrong with it.
 
+mod aws;
+
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -182,10 +184,11 @@ impl Reader<'_> {
             table.wrong_here("`sources` is missing; a site shows at least one source");
         }
         let build = self.build(&table);
+        let aws = aws::site(&table, &build);
         let policy = policy(&table);
         if let Some(id) = id {
             let title = title.unwrap_or_else(|| id.to_string());
-            let site = Site { client: client.clone(), id: id.clone(), title, sources: used, build, policy };
+            let site = Site { client: client.clone(), id: id.clone(), title, sources: used, build, policy, aws };
             if sites.insert(id, Arc::new(site)).is_some() {
                 table.wrong("id", "is used by two sites of this client");
             }
@@ -214,7 +217,7 @@ impl Reader<'_> {
                     table.wrong(key, "needs a `preset` other than \"builtin\" (\"custom\" takes any command)");
                 }
             }
-        } else {
+        } else if !table.has("aws") {
             match &directory {
                 None => table.wrong_here("`directory` is missing: where the site's own files are"),
                 Some(path) if !path.is_dir() => table.wrong("directory", "is not a folder"),

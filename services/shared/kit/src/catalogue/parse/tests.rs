@@ -1,4 +1,4 @@
-use freshet_domain::catalogue::SettingProblem;
+use freshet_domain::catalogue::{SecretName, SettingProblem};
 use secrecy::SecretString;
 
 use super::*;
@@ -141,4 +141,66 @@ fn no_text_makes_it_panic() {
             let _ = read(&GOOD[..cut]);
         }
     }
+}
+
+const ON_AWS: &str = r#"
+[[client]]
+id = "acme"
+[[client.source]]
+id = "blog"
+provider = "strapi"
+[[client.site]]
+id = "www"
+sources = ["blog"]
+preset = "eleventy"
+[client.site.aws]
+project = "freshet-dev-acme-www"
+bucket = "freshet-dev-acme-www-site"
+distribution = "E2EXAMPLE"
+[client.site.secret_env]
+TOKEN = "secretsmanager:freshet-dev/acme/blog#token"
+WHOLE = "secretsmanager:freshet-dev/acme/plain"
+"#;
+
+#[test]
+fn a_site_on_aws_needs_no_directory_and_its_secrets_are_only_named() {
+    let catalogue = read(ON_AWS).expect("good");
+    let aws = catalogue.site("acme", "www").expect("site").aws.as_ref().expect("on AWS");
+    assert_eq!(aws.project.as_deref(), Some("freshet-dev-acme-www"));
+    assert_eq!(aws.bucket, "freshet-dev-acme-www-site");
+    assert_eq!(aws.distribution.as_deref(), Some("E2EXAMPLE"));
+    let name = |secret: &str, key: Option<&str>| SecretName { secret: secret.into(), json_key: key.map(str::to_owned) };
+    assert_eq!(aws.secret_env["TOKEN"], name("freshet-dev/acme/blog", Some("token")));
+    assert_eq!(aws.secret_env["WHOLE"], name("freshet-dev/acme/plain", None));
+    // Built in: a bucket is enough.
+    let builtin = ON_AWS.replace("preset = \"eleventy\"", "").replace("project = \"freshet-dev-acme-www\"", "");
+    let (builtin, _) = builtin.split_once("[client.site.secret_env]").expect("there");
+    assert!(read(builtin).expect("good").site("acme", "www").expect("site").aws.is_some());
+}
+
+#[test]
+fn mistakes_of_a_site_on_aws_are_told() {
+    for (from, to, part) in [
+        ("project = \"freshet-dev-acme-www\"", "", "`project` is missing"),
+        ("bucket = \"freshet-dev-acme-www-site\"", "", "`bucket` is missing"),
+        ("bucket = \"freshet-dev-acme-www-site\"", "bucket = \"Acme Site\"", "`bucket` is not a name"),
+        ("distribution", "distributoin", "did you mean `distribution`?"),
+        ("E2EXAMPLE", "https://x", "`distribution` is not a name"),
+        ("TOKEN =", "FRESHET_TOKEN =", "is not a name that a variable"),
+        ("TOKEN =", "\"A B\" =", "is not a name that a variable"),
+        ("preset = \"eleventy\"", "preset = \"eleventy\"\nenv = { TOKEN = \"x\" }", "is also in `env`"),
+        ("preset = \"eleventy\"", "", "needs a `preset`"),
+        ("#token", "#", "must be `secretsmanager:"),
+        ("#token", "#to:ken", "must be `secretsmanager:"),
+        ("secretsmanager:freshet-dev/acme/plain", "env:PLAIN", "must be `secretsmanager:"),
+    ] {
+        let problems = read(&ON_AWS.replace(from, to)).expect_err(part);
+        let said = report("freshet.toml", &problems);
+        assert!(said.contains(part), "{part:?} is not in\n{said}");
+    }
+    let (start, _) = ON_AWS.split_once("[client.site.aws]").expect("there");
+    let local = format!("{start}[client.site.secret_env]\nTOKEN = \"hunter2\"\n");
+    let said = report("freshet.toml", &read(&local).expect_err("no aws"));
+    assert!(said.contains("`secret_env` needs `aws`") && said.contains("`directory` is missing"), "{said}");
+    assert!(!said.contains("hunter2"), "p8: {said}");
 }
