@@ -99,8 +99,16 @@ impl Engine {
         Err(too_busy(site).into())
     }
 
-    /// Adds changes to the site's pending batch. Changes that it has taken before are left out.
+    /// Adds changes to the site's pending batch, in as many commits as the store needs. Changes that it has taken before
+    /// are left out.
     pub(crate) async fn add_changes(&self, site: &SiteKey, offered: &[OfferedChange]) -> Result<(), Error> {
+        for part in offered.chunks(self.deps.store.changes_max()) {
+            self.add_part(site, part).await?;
+        }
+        Ok(())
+    }
+
+    async fn add_part(&self, site: &SiteKey, offered: &[OfferedChange]) -> Result<(), Error> {
         for attempt in 0..CONFLICTS_MAX {
             let stored = self.deps.store.load(site).await?;
             let ids = offered.iter().map(|offer| offer.change.id).collect();

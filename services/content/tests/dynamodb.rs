@@ -10,7 +10,7 @@ use freshet_content::store::dynamodb::{DynamoStore, Tables, provision};
 use freshet_domain::ClientId;
 
 /// The clients of the contract's cases.
-const CLIENTS: [&str; 2] = ["acme", "other"];
+const CLIENTS: [&str; 3] = ["acme", "other", "third"];
 
 fn emulator() -> bool {
     testing::endpoint().is_some()

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "testkit")]
 pub mod contract;
+#[cfg(feature = "aws")]
+pub mod dynamodb;
 pub mod sqlite;
 
 use async_trait::async_trait;
@@ -15,6 +17,11 @@ use crate::machine::{BatchRecord, BuildState, Effects, SiteKey, SiteState, Wake}
 /// Every read sees every commit that was answered before it began.
 #[async_trait]
 pub trait BuildStore: Send + Sync {
+    /// The most changes that one commit takes.
+    fn changes_max(&self) -> usize {
+        usize::MAX
+    }
+
     /// The state of a site; a site that was never stored is idle, with version 0.
     async fn load(&self, site: &SiteKey) -> Result<Stored, Error>;
 

@@ -5,6 +5,7 @@
 
 mod config;
 mod counts;
+pub mod dynamo;
 mod error;
 mod objects;
 mod random;

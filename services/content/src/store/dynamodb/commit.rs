@@ -17,12 +17,13 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::Shared;
-use super::db::{Cancelled, Item, TRANSACTION_MAX, Transacted, pause};
-use super::items::{Row, State, StoredDelivery, outcomes};
+use super::items::{State, StoredDelivery, outcomes};
 use super::keys::{self, Key};
 use super::plan::{Plan, Prepared, Removed, Written};
 use crate::model::Ingested;
 use crate::store::codec::Outcomes;
+use freshet_aws::dynamo::Row;
+use freshet_aws::dynamo::{Cancelled, Item, TRANSACTION_MAX, Transacted, pause};
 
 /// Deliveries that are decided together at the most: each needs at least three actions.
 const GROUP_MAX: usize = 32;
@@ -435,7 +436,7 @@ impl Commit<'_> {
         for mark in &prepared.marks {
             let Some(item) = items.get(&(self.table.clone(), keys::mark(mark))) else { continue };
             let row = Row(item);
-            let first = row.delivery("delivery")?;
+            let first = row.parse("delivery")?;
             if Timestamp::from_micros(row.number("expires_at")?) <= delivery.stored_at || first == delivery.delivery {
                 continue;
             }

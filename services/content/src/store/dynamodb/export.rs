@@ -11,14 +11,15 @@ use freshet_kit::{Error, ErrorKind};
 use tokio::sync::mpsc;
 
 use super::Shared;
-use super::db::Item;
 use super::feed;
-use super::items::{Row, State};
+use super::items::State;
 use super::keys::SK;
 use super::list::entry_ranges;
-use super::walk::Walk;
 use crate::model::{Entry, ExportQuery};
 use crate::store::{Export, ExportPart};
+use freshet_aws::dynamo::Item;
+use freshet_aws::dynamo::Row;
+use freshet_aws::dynamo::Walk;
 
 /// Entries in one part.
 const PART_ENTRIES: usize = 512;

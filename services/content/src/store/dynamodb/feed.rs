@@ -13,10 +13,11 @@ use tokio::time::Instant;
 
 use super::Shared;
 use super::commit::Head;
-use super::db::{self, Cancelled, Item, Range, Transacted, n, s};
-use super::items::{Row, feed_changes, feed_range};
+use super::items::{feed_changes, feed_range};
 use super::keys;
 use crate::model::{FeedChange, FeedPage, FeedQuery, OutboxBatch, OutboxClaim};
+use freshet_aws::dynamo::Row;
+use freshet_aws::dynamo::{self, Cancelled, Item, Range, Transacted, n, s};
 
 /// Publishing a batch takes seconds at the most; a task that does not confirm in this time is taken for dead.
 const CLAIM: Duration = Duration::from_secs(30);
@@ -298,7 +299,7 @@ pub(super) async fn finish(shared: &Shared, batch: &OutboxBatch, at: Timestamp) 
             }
             // Confirmed before, or somebody else has taken over.
             Transacted::Cancelled(Cancelled::Condition(..)) => return Ok(()),
-            Transacted::Cancelled(Cancelled::Again) => db::pause(attempt).await,
+            Transacted::Cancelled(Cancelled::Again) => freshet_aws::dynamo::pause(attempt).await,
         }
     }
     Err(Error::new(ErrorKind::Busy, "STORE_BUSY", "the outbox has too many writers"))

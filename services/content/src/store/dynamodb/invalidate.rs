@@ -3,18 +3,19 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use freshet_domain::{EntryKey, EntryStatus, Kind, Timestamp};
+use freshet_domain::{EntryKey, EntryStatus, Kind};
 use freshet_kit::{Error, ErrorKind};
 use futures::{StreamExt as _, TryStreamExt as _};
 
 use super::Shared;
-use super::db::{Range, n};
-use super::items::{Row, State};
+use super::items::State;
 use super::keys::{self, SK};
 use super::list::{entry_ranges, named_entry};
-use super::walk::Walk;
-use crate::model::{Invalidation, RetentionLimits, Selector};
+use crate::model::{Invalidation, Selector};
 use crate::store::common::{fingerprint, rebuild};
+use freshet_aws::dynamo::Row;
+use freshet_aws::dynamo::Walk;
+use freshet_aws::dynamo::{Range, n};
 
 /// Entries that are looked at together.
 const BATCH: usize = 500;
@@ -24,11 +25,6 @@ const PARALLEL: usize = 16;
 
 /// How long an answered request is remembered: at least as long as the contract says.
 const REQUEST_SECS: i64 = 2 * 86_400;
-
-/// Answers from before this are forgotten.
-fn forgotten(request: &Invalidation) -> Timestamp {
-    request.now.minus(RetentionLimits::default().requests)
-}
 
 pub(super) async fn run(shared: &Arc<Shared>, request: &Invalidation) -> Result<u64, Error> {
     if let Some(invalidated) = answered(shared, request).await? {
@@ -76,9 +72,7 @@ pub(super) async fn run(shared: &Arc<Shared>, request: &Invalidation) -> Result<
         .put_item()
         .table_name(shared.table(&request.client))
         .set_item(Some(item))
-        .condition_expression("attribute_not_exists(pk) OR #at <= :forgotten")
-        .expression_attribute_names("#at", "at")
-        .expression_attribute_values(":forgotten", n(forgotten(request).as_micros()));
+        .condition_expression("attribute_not_exists(pk)");
     match put.send().await {
         Ok(_) => Ok(done.invalidated),
         // The same request on another way may have come first.
@@ -96,9 +90,6 @@ async fn answered(shared: &Shared, request: &Invalidation) -> Result<Option<u64>
     }
     let key = keys::request(&request.request_id);
     let Some(item) = shared.db.get(&shared.table(&request.client), &key).await? else { return Ok(None) };
-    if Row(&item).number("at")? <= forgotten(request).as_micros() {
-        return Ok(None);
-    }
     if Row(&item).maybe_bytes("fingerprint") == Some(&fingerprint(request)[..]) {
         return Row(&item).count("invalidated").map(Some);
     }

@@ -1,8 +1,5 @@
 //! Items, to and from the model.
 
-use std::collections::HashMap;
-
-use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use bytes::Bytes;
 use freshet_domain::{
@@ -12,8 +9,9 @@ use freshet_domain::{
 use freshet_kit::Error;
 use prost::Message;
 
-use super::db::{Item, n, s};
-use super::keys::{self, PK, SK};
+use freshet_aws::dynamo::{Item, PK, Row, SK, blob, n, s};
+
+use super::keys;
 use crate::model::{Delivery, Entry, FeedChange};
 use crate::rules::Stored;
 use crate::store::codec::{self, Details, Outcomes, damaged};
@@ -193,7 +191,7 @@ impl State {
             }
             _ => Vec::new(),
         };
-        let content = row.value("content")?.map(|value| {
+        let content = value_of(&row, "content")?.map(|value| {
             let updated_at = row.maybe_number("updated_at")?.map(Timestamp::from_micros);
             let slug = row.maybe_text("slug_text").map(str::to_owned);
             Ok::<_, Error>(NewContent { slug, tags, updated_at, size: row.count("content_bytes")?, value })
@@ -207,10 +205,10 @@ impl State {
             },
             stored_at: Timestamp::from_micros(row.number("stored_at")?),
             expires_at: Timestamp::from_micros(row.number("expires_at")?),
-            delivery: row.delivery("delivery")?,
+            delivery: row.parse("delivery")?,
             revision: row.count("revision")?,
             touched: matches!(item.get("touched"), Some(AttributeValue::Bool(true))),
-            hash: row.hash("content_hash")?,
+            hash: hash_of(&row)?,
             content: content.transpose()?,
             key,
         })
@@ -319,13 +317,13 @@ impl StoredDelivery {
         let row = Row(item);
         let source = keys::source(row.text("source")?)?;
         let text = |name: &str| row.maybe_text(name).unwrap_or_default().to_owned();
-        let body = row.value("body")?;
+        let body = value_of(&row, "body")?;
         let marks = match item.get("marks") {
             Some(AttributeValue::L(list)) => list.iter().filter_map(|mark| mark.as_s().ok().cloned()).collect(),
             _ => Vec::new(),
         };
         let delivery = Delivery {
-            delivery: row.delivery(PK)?,
+            delivery: row.parse(PK)?,
             client: ClientId::new(row.text("client")?).map_err(|error| damaged("client").with_source(error))?,
             provider: text("provider"),
             event: text("event"),
@@ -363,7 +361,7 @@ impl StoredDelivery {
 
 /// What each change of a delivery did.
 pub(super) fn outcomes(item: &Item) -> Result<Outcomes, Error> {
-    match Row(item).value("outcomes")? {
+    match value_of(&Row(item), "outcomes")? {
         Some(Value::Inline(packed)) => Outcomes::read(&packed.unpack()?),
         _ => Err(damaged("outcomes")),
     }
@@ -444,7 +442,7 @@ pub(super) fn feed_changes(client: &ClientId, item: &Item) -> Result<Vec<FeedCha
     let (first, _) = feed_range(item)?;
     let bytes = row.maybe_bytes("changes").ok_or_else(|| damaged("changes"))?;
     let part = FeedPart::decode(bytes).map_err(|error| damaged("changes").with_source(error))?;
-    let (delivery, source) = (row.delivery("delivery")?, keys::source(row.text("source")?)?);
+    let (delivery, source) = (row.parse("delivery")?, keys::source(row.text("source")?)?);
     let small = |code: u32, what| u8::try_from(code).map_err(|_| damaged(what));
     let mut changes = Vec::with_capacity(part.rows.len());
     for (sequence, change) in (first..).zip(part.rows) {
@@ -493,68 +491,21 @@ pub(super) fn value_names(name: &str) -> [String; 4] {
     ["", "_zstd", "_object", "_object_zstd"].map(|suffix| format!("{name}{suffix}"))
 }
 
-pub(super) fn blob(bytes: &[u8]) -> AttributeValue {
-    AttributeValue::B(Blob::new(bytes))
+fn hash_of(row: &Row<'_>) -> Result<Option<ContentHash>, Error> {
+    codec::hash(row.maybe_bytes("content_hash").unwrap_or_default())
 }
 
-/// Typed reads of an item.
-pub(super) struct Row<'i>(pub(super) &'i HashMap<String, AttributeValue>);
-
-impl<'i> Row<'i> {
-    pub(super) fn text(&self, name: &str) -> Result<&'i str, Error> {
-        self.maybe_text(name).ok_or_else(|| damaged(name))
-    }
-
-    pub(super) fn maybe_text(&self, name: &str) -> Option<&'i str> {
-        self.0.get(name).and_then(|value| value.as_s().ok()).map(String::as_str)
-    }
-
-    pub(super) fn maybe_bytes(&self, name: &str) -> Option<&'i [u8]> {
-        self.0.get(name).and_then(|value| value.as_b().ok()).map(Blob::as_ref)
-    }
-
-    pub(super) fn number(&self, name: &str) -> Result<i64, Error> {
-        self.maybe_number(name)?.ok_or_else(|| damaged(name))
-    }
-
-    pub(super) fn maybe_number(&self, name: &str) -> Result<Option<i64>, Error> {
-        match self.0.get(name) {
-            None => Ok(None),
-            Some(value) => {
-                let number = value.as_n().ok().and_then(|text| text.parse().ok());
-                number.map(Some).ok_or_else(|| damaged(name))
-            }
+fn value_of(row: &Row<'_>, name: &str) -> Result<Option<Value>, Error> {
+    let [plain, zstd, object, object_zstd] = value_names(name);
+    for (name, compressed) in [(plain, false), (zstd, true)] {
+        if let Some(bytes) = row.maybe_bytes(&name) {
+            return Ok(Some(Value::Inline(Packed { bytes: Bytes::copy_from_slice(bytes), compressed })));
         }
     }
-
-    pub(super) fn count(&self, name: &str) -> Result<u64, Error> {
-        u64::try_from(self.number(name)?).map_err(|_| damaged(name))
-    }
-
-    fn code<T>(&self, name: &str, of: impl Fn(u8) -> Option<T>) -> Result<T, Error> {
-        u8::try_from(self.number(name)?).ok().and_then(of).ok_or_else(|| damaged(name))
-    }
-
-    pub(super) fn delivery(&self, name: &str) -> Result<DeliveryId, Error> {
-        self.text(name)?.parse().map_err(|_| damaged(name))
-    }
-
-    fn hash(&self, name: &str) -> Result<Option<ContentHash>, Error> {
-        codec::hash(self.maybe_bytes(name).unwrap_or_default())
-    }
-
-    fn value(&self, name: &str) -> Result<Option<Value>, Error> {
-        let [plain, zstd, object, object_zstd] = value_names(name);
-        for (name, compressed) in [(plain, false), (zstd, true)] {
-            if let Some(bytes) = self.maybe_bytes(&name) {
-                return Ok(Some(Value::Inline(Packed { bytes: Bytes::copy_from_slice(bytes), compressed })));
-            }
+    for (name, compressed) in [(object, false), (object_zstd, true)] {
+        if let Some(key) = row.maybe_text(&name) {
+            return Ok(Some(Value::Object { key: key.to_owned(), compressed }));
         }
-        for (name, compressed) in [(object, false), (object_zstd, true)] {
-            if let Some(key) = self.maybe_text(&name) {
-                return Ok(Some(Value::Object { key: key.to_owned(), compressed }));
-            }
-        }
-        Ok(None)
     }
+    Ok(None)
 }

@@ -15,7 +15,7 @@
 //! | client | dedup mark | `m`, mark | `-` | ingest |
 //! | client | part of the feed: 1 to 100 changes of a delivery | `f`, block of 1,000 positions | first position | feed, outbox, export |
 //! | client | published up to here | `p` | position | when a delivery was published |
-//! | client | answered request | `q`, request id | `-` | invalidate |
+//! | client | answered request | `q` | request id | invalidate; sweep, which looks at all of them: people make few |
 //! | client | tombstone in time order | `x` | when it may be forgotten, key | sweep |
 //! | deliveries | delivery | id | `-` | get, ingest |
 //! | deliveries | delivery, index `received` | client, source, verdict | received at, id | newest first, redaction, sweep |
@@ -26,6 +26,7 @@
 //! `ttl` (seconds since the epoch) is DynamoDB's own expiry. It is set on marks, answers, deliveries and
 //! tombstones, later than the store itself needs them; nothing relies on when DynamoDB acts on it.
 
+pub(super) use freshet_aws::dynamo::{Key, PK, SK};
 use freshet_domain::{ClientId, DeliveryId, EntryKey, EntryStatus, SourceId, Timestamp};
 use sha2::{Digest as _, Sha256};
 
@@ -38,9 +39,6 @@ pub(super) const BLOCK: u64 = 1_000;
 /// Changes in one item of the feed.
 pub(super) const FEED_PART: usize = 100;
 
-/// Attribute names of the keys.
-pub(super) const PK: &str = "pk";
-pub(super) const SK: &str = "sk";
 /// The index by time of storing.
 pub(super) const NEWEST: &str = "newest";
 pub(super) const NEWEST_PK: &str = "newest_pk";
@@ -59,19 +57,6 @@ const ESCAPE: char = '\u{2}';
 
 /// DynamoDB takes 1,024 bytes of a sort key and 2,048 of a partition key; longer ones end in a digest.
 const KEY_BYTES_MAX: usize = 900;
-
-/// The keys of an item.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Key {
-    pub(super) pk: String,
-    pub(super) sk: String,
-}
-
-impl Key {
-    pub(super) fn new(pk: impl Into<String>, sk: impl Into<String>) -> Self {
-        Self { pk: pk.into(), sk: sk.into() }
-    }
-}
 
 /// Joins parts: equal only for equal parts, ordered as the parts are.
 pub(super) fn join(parts: &[&str]) -> String {
@@ -210,8 +195,10 @@ pub(super) fn published(through: u64) -> Key {
     Key::new(PUBLISHED, digits(through))
 }
 
+pub(super) const REQUESTS: &str = "q";
+
 pub(super) fn request(id: &str) -> Key {
-    Key::new(join(&["q", id]), "-")
+    Key::new(REQUESTS, join(&[id]))
 }
 
 pub(super) const TOMBSTONES: &str = "x";
@@ -272,7 +259,6 @@ mod tests {
     fn no_call_scans() {
         for source in [
             include_str!("commit.rs"),
-            include_str!("db.rs"),
             include_str!("export.rs"),
             include_str!("feed.rs"),
             include_str!("invalidate.rs"),

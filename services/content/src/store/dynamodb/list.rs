@@ -7,12 +7,13 @@ use freshet_domain::{EntryKey, Timestamp};
 use freshet_kit::Error;
 
 use super::Shared;
-use super::db::{Item, Range};
-use super::items::{Row, State};
+use super::items::State;
 use super::keys::{self, Key, PK, SK};
-use super::walk::Walk;
 use crate::model::{EntryOrder, EntryPage, EntryPosition, EntryQuery};
 use crate::store::codec::damaged;
+use freshet_aws::dynamo::Row;
+use freshet_aws::dynamo::Walk;
+use freshet_aws::dynamo::{Item, Range};
 
 /// Entries looked at for one page.
 const EXAMINED_MAX: usize = 5_000;
@@ -64,14 +65,15 @@ impl<'s> List<'s> {
     async fn page(&self, mut walking: Walking<'s>) -> Result<EntryPage, Error> {
         let query = self.query;
         let (mut states, mut examined, mut bytes, mut next) = (Vec::new(), 0, 0, None);
+        // One more than may be shown, which tells whether more follow; more where little passes the filters.
+        let mut wanted = BATCH.min(query.limit.saturating_add(1)).max(1);
         'walk: loop {
-            // One more than may be shown, which tells whether more follow.
-            let wanted = BATCH.min(query.limit.saturating_add(1)).max(1);
             let batch = walking.next(self, wanted).await?;
             if batch.is_empty() {
                 next = None;
                 break;
             }
+            wanted = BATCH.min(wanted * 4);
             for state in batch {
                 if self.is_behind(&state) {
                     continue;

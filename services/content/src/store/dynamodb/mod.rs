@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `keys` | the tables: every item, and what it is read by |
 //! | `items`, `spool` | items and rows of bytes, to and from the model |
-//! | `db`, `walk` | calls, and several ranges read as one |
+//! | `freshet_aws::dynamo` | calls, and several ranges read as one |
 //! | `plan` | what deliveries do to what is stored, decided in memory |
 //! | `commit` | group commit under the head of the client's feed |
 //! | `redact` | removing for good |
@@ -12,7 +12,6 @@
 //! | `invalidate`, `sweep` | ending freshness, forgetting |
 
 mod commit;
-mod db;
 mod export;
 mod feed;
 mod invalidate;
@@ -26,7 +25,6 @@ mod read;
 mod redact;
 mod spool;
 mod sweep;
-mod walk;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -40,7 +38,6 @@ use freshet_kit::Error;
 use sha2::{Digest as _, Sha256};
 
 use self::commit::Lane;
-use self::db::{Db, n};
 use self::feed::Relay;
 use self::items::{INLINE_MAX, NewContent, Packed, StoredDelivery, Value, content_bytes};
 use self::plan::{NewChange, Prepared};
@@ -52,6 +49,7 @@ use crate::model::{
     Invalidation, NewDelivery, OutboxBatch, RetentionLimits, Swept,
 };
 use crate::rules::Incoming;
+use freshet_aws::dynamo::{Db, n};
 
 /// More tags of one entry are kept with it and not listed by tag: a transaction has a largest number of items.
 const TAGS_MAX: usize = 40;

@@ -9,13 +9,14 @@ use aws_sdk_dynamodb::types::TransactWriteItem;
 use freshet_domain::{ChangeEffect, ChangeOp, ClientId, EntryKey, EntryStatus, Kind, Timestamp};
 use freshet_kit::Error;
 
-use super::db::{self, Item, n, s};
-use super::items::{FeedOf, FeedRow, NewContent, State, StoredDelivery, blob};
+use super::items::{FeedOf, FeedRow, NewContent, State, StoredDelivery};
 use super::keys::{self, FEED_PART, Key};
 use crate::model::NewDelivery;
 use crate::rules::{self, Decision, Incoming, Write};
 use crate::store::codec::{Outcome, Outcomes};
 use crate::store::common::{covers, tombstone_until};
+use freshet_aws::dynamo::blob;
+use freshet_aws::dynamo::{self, Item, n, s};
 
 /// DynamoDB itself forgets deliveries that nobody swept.
 pub(super) const KEEP_SECS: i64 = 60 * 86_400;

@@ -1,64 +1,19 @@
 //! The tables, as Terraform makes them in production; for tests and trials only.
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection, ProjectionType,
-    ScalarAttributeType,
-};
-use freshet_kit::{Error, ErrorKind};
+use aws_sdk_dynamodb::types::ProjectionType;
+use freshet_aws::dynamo::provision::create;
+use freshet_kit::Error;
 
 use super::keys;
 
 /// Makes a client's table. One that is there already is left as it is.
 pub async fn client_table(client: &Client, name: &str) -> Result<(), Error> {
     let indexes = [(keys::NEWEST, keys::NEWEST_PK, keys::NEWEST_SK), (keys::SLUG, keys::SLUG_PK, keys::SLUG_SK)];
-    create(client, name, &indexes).await
+    create(client, name, ProjectionType::KeysOnly, &indexes).await
 }
 
 /// Makes the table of all clients' deliveries. One that is there already is left as it is.
 pub async fn deliveries_table(client: &Client, name: &str) -> Result<(), Error> {
-    create(client, name, &[(keys::RECEIVED, keys::RECEIVED_PK, keys::RECEIVED_SK)]).await
-}
-
-async fn create(client: &Client, name: &str, indexes: &[(&str, &str, &str)]) -> Result<(), Error> {
-    let mut call = client
-        .create_table()
-        .table_name(name)
-        .billing_mode(BillingMode::PayPerRequest)
-        .set_key_schema(Some(schema(keys::PK, keys::SK)?))
-        .attribute_definitions(text(keys::PK)?)
-        .attribute_definitions(text(keys::SK)?);
-    for (index, pk, sk) in indexes {
-        let projection = Projection::builder().projection_type(ProjectionType::KeysOnly).build();
-        let index = GlobalSecondaryIndex::builder()
-            .index_name(*index)
-            .set_key_schema(Some(schema(pk, sk)?))
-            .projection(projection)
-            .build();
-        call = call
-            .global_secondary_indexes(index.map_err(unbuilt)?)
-            .attribute_definitions(text(pk)?)
-            .attribute_definitions(text(sk)?);
-    }
-    match call.send().await {
-        Ok(_) => Ok(()),
-        Err(error) if freshet_aws::kind(&error) == ErrorKind::WrongState => Ok(()),
-        Err(error) => Err(freshet_aws::error("CreateTable", error)),
-    }
-}
-
-fn schema(pk: &str, sk: &str) -> Result<Vec<KeySchemaElement>, Error> {
-    [(pk, KeyType::Hash), (sk, KeyType::Range)]
-        .into_iter()
-        .map(|(name, kind)| KeySchemaElement::builder().attribute_name(name).key_type(kind).build().map_err(unbuilt))
-        .collect()
-}
-
-fn text(name: &str) -> Result<AttributeDefinition, Error> {
-    let kind = ScalarAttributeType::S;
-    AttributeDefinition::builder().attribute_name(name).attribute_type(kind).build().map_err(unbuilt)
-}
-
-fn unbuilt(error: aws_sdk_dynamodb::error::BuildError) -> Error {
-    Error::internal("a table could not be described").with_source(error)
+    create(client, name, ProjectionType::KeysOnly, &[(keys::RECEIVED, keys::RECEIVED_PK, keys::RECEIVED_SK)]).await
 }

@@ -9,11 +9,12 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use sha2::{Digest as _, Sha256};
 
 use super::Shared;
-use super::db::Range;
-use super::items::{Row, State, StoredDelivery, Value};
+use super::items::{State, StoredDelivery, Value};
 use super::keys::{self, Key};
-use super::walk::Walk;
 use crate::model::{Delivery, DeliveryPage, DeliveryPosition, DeliveryQuery, Entry};
+use freshet_aws::dynamo::Range;
+use freshet_aws::dynamo::Row;
+use freshet_aws::dynamo::Walk;
 
 /// A page with more outcomes than this has no more deliveries: answers have a largest size.
 const PAGE_OUTCOMES: usize = 15_000;

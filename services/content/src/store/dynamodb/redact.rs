@@ -9,11 +9,11 @@ use freshet_domain::{ChangeOp, ClientId, EntryKey, Verdict};
 use freshet_kit::Error;
 
 use super::Shared;
-use super::db::{Item, Range, s};
 use super::items::{State, StoredDelivery, Value, outcomes, value_names};
 use super::keys::{self, Key};
 use super::plan::Prepared;
 use crate::store::common::covers_delivery;
+use freshet_aws::dynamo::{Item, Range, s};
 
 fn redacted(prepared: &Prepared) -> Vec<EntryKey> {
     let redacted = prepared.changes.iter().filter(|change| change.incoming.op == ChangeOp::Redact);

@@ -1,6 +1,6 @@
 //! Forgetting, in bounded bits, client by client. Whatever is found is found in the order of its time, by a query.
 //!
-//! DynamoDB's own expiry removes dedup marks and answered requests, and is the safety net for the rest.
+//! DynamoDB's own expiry removes dedup marks, and is the safety net for the rest.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -10,13 +10,14 @@ use freshet_domain::{ClientId, EntryStatus, SourceId, Timestamp, Verdict};
 use freshet_kit::Error;
 
 use super::Shared;
-use super::db::{Item, Range, n};
 use super::feed::{self, parts};
-use super::items::{Row, StoredDelivery, Value, feed_range, stored_at, value_names};
+use super::items::{StoredDelivery, Value, feed_range, stored_at, value_names};
 use super::keys::{self, Key, SK};
 use super::list::named_entry;
 use crate::model::{RetentionLimits, Swept};
 use crate::store::codec::damaged;
+use freshet_aws::dynamo::Row;
+use freshet_aws::dynamo::{Item, Range, n};
 
 /// Items that one pass removes of each sort and client.
 const BIT: usize = 200;
@@ -55,6 +56,7 @@ pub(super) async fn run(shared: &Shared, now: Timestamp, limits: RetentionLimits
         sweep.bodies(&mut swept).await?;
         sweep.published(&mut swept).await?;
         sweep.tombstones(&mut swept).await?;
+        sweep.requests().await?;
     }
     shared.walked.state.lock().unwrap_or_else(PoisonError::into_inner).more = swept.more;
     Ok(swept)
@@ -231,6 +233,18 @@ impl Sweep<'_> {
             old.push(Key::of(&item).ok_or_else(|| damaged("key"))?);
         }
         swept.more |= old.len() + 1 >= BIT;
+        self.shared.db.delete_all(&self.table, &old).await
+    }
+
+    /// Answers to requests that were kept long enough.
+    async fn requests(&self) -> Result<(), Error> {
+        let cutoff = self.now.minus(self.limits.requests);
+        let mut old = Vec::new();
+        for item in self.shared.db.all(&Range::of(&self.table, keys::REQUESTS)).await? {
+            if Timestamp::from_micros(Row(&item).number("at")?) <= cutoff {
+                old.push(Key::of(&item).ok_or_else(|| damaged("key"))?);
+            }
+        }
         self.shared.db.delete_all(&self.table, &old).await
     }
 

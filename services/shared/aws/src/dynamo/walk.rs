@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use freshet_kit::Error;
 use futures::{StreamExt as _, TryStreamExt as _};
 
-use super::db::{Db, Item, Range};
+use super::{Db, Item, Range};
 
 struct Part {
     range: Range,
@@ -15,7 +15,7 @@ struct Part {
 }
 
 /// Merges ranges that are all ascending or all descending. Reads no further than it must.
-pub(super) struct Walk<'d, F> {
+pub struct Walk<'d, F> {
     db: &'d Db,
     parts: Vec<Part>,
     order: F,
@@ -23,7 +23,7 @@ pub(super) struct Walk<'d, F> {
 
 impl<'d, F: Fn(&Item) -> Result<String, Error>> Walk<'d, F> {
     /// `order` gives what an item is ordered by.
-    pub(super) fn new(db: &'d Db, ranges: Vec<Range>, order: F) -> Self {
+    pub fn new(db: &'d Db, ranges: Vec<Range>, order: F) -> Self {
         let part = |range| Part { range, waiting: VecDeque::new(), next: None, ended: false };
         Self { db, parts: ranges.into_iter().map(part).collect(), order }
     }
@@ -59,7 +59,7 @@ impl<'d, F: Fn(&Item) -> Result<String, Error>> Walk<'d, F> {
     }
 
     /// The next items, at most `count`; none at the end.
-    pub(super) async fn take(&mut self, count: usize) -> Result<Vec<(String, Item)>, Error> {
+    pub async fn take(&mut self, count: usize) -> Result<Vec<(String, Item)>, Error> {
         let mut taken = Vec::new();
         while taken.len() < count {
             self.fill().await?;

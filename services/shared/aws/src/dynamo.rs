@@ -1,10 +1,15 @@
-//! Calls to DynamoDB, with the parts that a batch left undone.
+//! What the stores on DynamoDB share: calls with the parts that a batch left undone, items, and typed reads of them.
+
+#[cfg(any(test, feature = "testkit"))]
+pub mod provision;
+mod walk;
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{
     AttributeValue, CancellationReason, KeysAndAttributes, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
 };
@@ -12,16 +17,37 @@ use freshet_kit::retry::{Backoff, chance};
 use freshet_kit::{Error, ErrorKind};
 use futures::{StreamExt as _, TryStreamExt as _};
 
-use super::keys::{Key, PK, SK};
+pub use walk::Walk;
+
+/// Names of the key attributes of every table.
+pub const PK: &str = "pk";
+/// The sort key.
+pub const SK: &str = "sk";
+
+/// The keys of an item.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key {
+    /// The partition key.
+    pub pk: String,
+    /// The sort key.
+    pub sk: String,
+}
+
+impl Key {
+    /// Both keys.
+    pub fn new(pk: impl Into<String>, sk: impl Into<String>) -> Self {
+        Self { pk: pk.into(), sk: sk.into() }
+    }
+}
 
 /// An item as DynamoDB has it.
-pub(super) type Item = HashMap<String, AttributeValue>;
+pub type Item = HashMap<String, AttributeValue>;
 
 /// Keys that one BatchGetItem takes.
 const GET_MAX: usize = 100;
 
 /// Actions that one transaction takes.
-pub(super) const TRANSACTION_MAX: usize = 100;
+pub const TRANSACTION_MAX: usize = 100;
 
 /// Calls of one reading that are under way at the same time.
 const PARALLEL: usize = 8;
@@ -32,33 +58,40 @@ const ATTEMPTS: u32 = 8;
 const PAUSE: Backoff = Backoff { first: Duration::from_millis(20), max: Duration::from_secs(1) };
 
 /// Waits before the attempt after this one.
-pub(super) async fn pause(attempt: u32) {
+pub async fn pause(attempt: u32) {
     tokio::time::sleep(PAUSE.jittered(attempt, chance())).await;
 }
 
 /// One page of a query.
-pub(super) struct Page {
-    pub(super) items: Vec<Item>,
-    pub(super) next: Option<Item>,
+pub struct Page {
+    /// The items; may be none although more follow.
+    pub items: Vec<Item>,
+    /// Where the next page begins; `None` at the end.
+    pub next: Option<Item>,
 }
 
 /// A range of one partition.
 #[derive(Clone, Debug)]
-pub(super) struct Range {
-    pub(super) table: String,
-    pub(super) index: Option<&'static str>,
+pub struct Range {
+    /// The table.
+    pub table: String,
+    /// An index of it.
+    pub index: Option<&'static str>,
     /// Names of the partition key and the sort key.
-    pub(super) names: (&'static str, &'static str),
-    pub(super) pk: String,
+    pub names: (&'static str, &'static str),
+    /// The partition key.
+    pub pk: String,
     /// Smallest and largest sort key, both included.
-    pub(super) between: Option<(String, String)>,
-    pub(super) descending: bool,
-    pub(super) limit: usize,
+    pub between: Option<(String, String)>,
+    /// From large to small.
+    pub descending: bool,
+    /// Items in one page at the most.
+    pub limit: usize,
 }
 
 impl Range {
     /// A whole partition of a table, ascending.
-    pub(super) fn of(table: &str, pk: impl Into<String>) -> Self {
+    pub fn of(table: &str, pk: impl Into<String>) -> Self {
         Self {
             table: table.to_owned(),
             index: None,
@@ -70,29 +103,38 @@ impl Range {
         }
     }
 
-    pub(super) fn index(mut self, index: &'static str, names: (&'static str, &'static str)) -> Self {
+    /// In an index, whose keys have these names.
+    #[must_use]
+    pub fn index(mut self, index: &'static str, names: (&'static str, &'static str)) -> Self {
         self.index = Some(index);
         self.names = names;
         self
     }
 
-    pub(super) fn between(mut self, from: impl Into<String>, to: impl Into<String>) -> Self {
+    /// Only sort keys from here to there, both included; neither is empty.
+    #[must_use]
+    pub fn between(mut self, from: impl Into<String>, to: impl Into<String>) -> Self {
         self.between = Some((from.into(), to.into()));
         self
     }
 
-    /// Sort keys that begin so.
-    pub(super) fn starting(self, prefix: &str) -> Self {
+    /// Only sort keys that begin so.
+    #[must_use]
+    pub fn starting(self, prefix: &str) -> Self {
         let to = format!("{prefix}\u{10ffff}");
         self.between(prefix, to)
     }
 
-    pub(super) fn descending(mut self) -> Self {
+    /// From large to small.
+    #[must_use]
+    pub fn descending(mut self) -> Self {
         self.descending = true;
         self
     }
 
-    pub(super) fn limit(mut self, limit: usize) -> Self {
+    /// At most so many items in one page.
+    #[must_use]
+    pub fn limit(mut self, limit: usize) -> Self {
         self.limit = limit.max(1);
         self
     }
@@ -100,7 +142,7 @@ impl Range {
 
 /// Why a transaction had no effect.
 #[derive(Debug)]
-pub(super) enum Cancelled {
+pub enum Cancelled {
     /// The condition of the action with this number does not hold; the item as it is.
     Condition(usize, Option<Item>),
     /// Another writer or too much at once: the same again may work.
@@ -109,31 +151,38 @@ pub(super) enum Cancelled {
 
 /// What became of a transaction.
 #[derive(Debug)]
-pub(super) enum Transacted {
+pub enum Transacted {
+    /// All of it.
     Done,
+    /// Nothing of it, and why.
     Cancelled(Cancelled),
 }
 
 /// The client with what every call needs.
 #[derive(Clone, Debug)]
-pub(super) struct Db {
-    pub(super) client: Client,
+pub struct Db {
+    /// For calls that are made here only.
+    pub client: Client,
 }
 
-pub(super) fn s(text: impl Into<String>) -> AttributeValue {
+/// A text as a value.
+pub fn s(text: impl Into<String>) -> AttributeValue {
     AttributeValue::S(text.into())
 }
 
-pub(super) fn n(number: impl ToString) -> AttributeValue {
+/// A number as a value.
+pub fn n(number: impl ToString) -> AttributeValue {
     AttributeValue::N(number.to_string())
 }
 
 impl Key {
-    pub(super) fn item(&self) -> Item {
+    /// The key as an item of its own.
+    pub fn item(&self) -> Item {
         HashMap::from([(PK.to_owned(), s(&self.pk)), (SK.to_owned(), s(&self.sk))])
     }
 
-    pub(super) fn of(item: &Item) -> Option<Self> {
+    /// The key of an item.
+    pub fn of(item: &Item) -> Option<Self> {
         let text = |name| item.get(name).and_then(|value| value.as_s().ok()).cloned();
         Some(Self { pk: text(PK)?, sk: text(SK)? })
     }
@@ -141,13 +190,13 @@ impl Key {
 
 impl Db {
     /// One item, consistently.
-    pub(super) async fn get(&self, table: &str, key: &Key) -> Result<Option<Item>, Error> {
+    pub async fn get(&self, table: &str, key: &Key) -> Result<Option<Item>, Error> {
         let call = self.client.get_item().table_name(table).set_key(Some(key.item())).consistent_read(true);
-        Ok(call.send().await.map_err(|error| freshet_aws::error("GetItem", error))?.item)
+        Ok(call.send().await.map_err(|error| crate::error("GetItem", error))?.item)
     }
 
     /// Items by table and key, consistently. Those that are not there are left out.
-    pub(super) async fn get_all(&self, keys: Vec<(String, Key)>) -> Result<HashMap<(String, Key), Item>, Error> {
+    pub async fn get_all(&self, keys: Vec<(String, Key)>) -> Result<HashMap<(String, Key), Item>, Error> {
         let chunks: Vec<Vec<(String, Key)>> = keys.chunks(GET_MAX).map(<[_]>::to_vec).collect();
         let parts = futures::stream::iter(chunks).map(|chunk| self.get_chunk(chunk)).buffer_unordered(PARALLEL);
         let parts: Vec<_> = parts.try_collect().await?;
@@ -168,7 +217,7 @@ impl Db {
         let mut found = HashMap::new();
         for attempt in 1..=ATTEMPTS {
             let call = self.client.batch_get_item().set_request_items(Some(wanted));
-            let answer = call.send().await.map_err(|error| freshet_aws::error("BatchGetItem", error))?;
+            let answer = call.send().await.map_err(|error| crate::error("BatchGetItem", error))?;
             for (table, items) in answer.responses.unwrap_or_default() {
                 found.extend(items.into_iter().filter_map(|item| Some(((table.clone(), Key::of(&item)?), item))));
             }
@@ -182,7 +231,7 @@ impl Db {
     }
 
     /// One page of a range, consistently where it is no index.
-    pub(super) async fn page(&self, range: &Range, from: Option<Item>) -> Result<Page, Error> {
+    pub async fn page(&self, range: &Range, from: Option<Item>) -> Result<Page, Error> {
         let mut call = self
             .client
             .query()
@@ -204,13 +253,13 @@ impl Db {
                 .expression_attribute_values(":from", s(from))
                 .expression_attribute_values(":to", s(to)),
         };
-        let answer = call.send().await.map_err(|error| freshet_aws::error("Query", error))?;
+        let answer = call.send().await.map_err(|error| crate::error("Query", error))?;
         let next = answer.last_evaluated_key.filter(|key| !key.is_empty());
         Ok(Page { items: answer.items.unwrap_or_default(), next })
     }
 
     /// Every item of a range.
-    pub(super) async fn all(&self, range: &Range) -> Result<Vec<Item>, Error> {
+    pub async fn all(&self, range: &Range) -> Result<Vec<Item>, Error> {
         let (mut items, mut from) = (Vec::new(), None);
         loop {
             let page = self.page(range, from).await?;
@@ -224,7 +273,7 @@ impl Db {
 
     /// All or nothing. The token makes the same call again within ten minutes have no second effect. `Err` with
     /// `TimedOut` or `Unavailable` leaves open whether it had its effect.
-    pub(super) async fn transact(&self, actions: Vec<TransactWriteItem>, token: &str) -> Result<Transacted, Error> {
+    pub async fn transact(&self, actions: Vec<TransactWriteItem>, token: &str) -> Result<Transacted, Error> {
         let call = self.client.transact_write_items().set_transact_items(Some(actions)).client_request_token(token);
         let error = match call.send().await {
             Ok(_) => return Ok(Transacted::Done),
@@ -233,27 +282,27 @@ impl Db {
         if let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error() {
             return Ok(Transacted::Cancelled(why(cancelled.cancellation_reasons())?));
         }
-        match freshet_aws::kind(&error) {
+        match crate::kind(&error) {
             ErrorKind::Busy | ErrorKind::Conflict => Ok(Transacted::Cancelled(Cancelled::Again)),
-            _ => Err(freshet_aws::error("TransactWriteItems", error)),
+            _ => Err(crate::error("TransactWriteItems", error)),
         }
     }
 
     /// Deletes items, in any order.
-    pub(super) async fn delete_all(&self, table: &str, keys: &[Key]) -> Result<(), Error> {
+    pub async fn delete_all(&self, table: &str, keys: &[Key]) -> Result<(), Error> {
         let deletes = futures::stream::iter(keys.to_vec()).map(|key| async move {
             let call = self.client.delete_item().table_name(table).set_key(Some(key.item()));
-            call.send().await.map(drop).map_err(|error| freshet_aws::error("DeleteItem", error))
+            call.send().await.map(drop).map_err(|error| crate::error("DeleteItem", error))
         });
         deletes.buffer_unordered(PARALLEL).try_collect().await
     }
 
     /// Says by name that a table is missing or not usable yet.
-    pub(super) async fn check(&self, table: &str) -> Result<(), Error> {
+    pub async fn check(&self, table: &str) -> Result<(), Error> {
         let found = self.client.describe_table().table_name(table).send().await;
-        let described = found.map_err(|error| match freshet_aws::kind(&error) {
+        let described = found.map_err(|error| match crate::kind(&error) {
             ErrorKind::Missing => Error::unavailable(format!("the table {table} is not there")),
-            _ => freshet_aws::error(&format!("DescribeTable {table}"), error),
+            _ => crate::error(&format!("DescribeTable {table}"), error),
         })?;
         let status = described.table.and_then(|table| table.table_status);
         match status {
@@ -284,13 +333,13 @@ fn why(reasons: &[CancellationReason]) -> Result<Cancelled, Error> {
 }
 
 /// Writes an item whole.
-pub(super) fn put(table: &str, item: Item) -> Result<TransactWriteItem, Error> {
+pub fn put(table: &str, item: Item) -> Result<TransactWriteItem, Error> {
     let put = aws_sdk_dynamodb::types::Put::builder().table_name(table).set_item(Some(item)).build();
     Ok(TransactWriteItem::builder().put(put.map_err(unbuilt)?).build())
 }
 
 /// Writes an item whole if the condition holds.
-pub(super) fn put_if(table: &str, item: Item, condition: &str, values: Item) -> Result<TransactWriteItem, Error> {
+pub fn put_if(table: &str, item: Item, condition: &str, values: Item) -> Result<TransactWriteItem, Error> {
     let put = aws_sdk_dynamodb::types::Put::builder()
         .table_name(table)
         .set_item(Some(item))
@@ -302,7 +351,7 @@ pub(super) fn put_if(table: &str, item: Item, condition: &str, values: Item) -> 
 }
 
 /// Changes parts of an item if the condition holds.
-pub(super) fn update_if(
+pub fn update_if(
     table: &str,
     key: &Key,
     update: &str,
@@ -321,11 +370,75 @@ pub(super) fn update_if(
 }
 
 /// Removes an item.
-pub(super) fn delete(table: &str, key: &Key) -> Result<TransactWriteItem, Error> {
+pub fn delete(table: &str, key: &Key) -> Result<TransactWriteItem, Error> {
     let delete = aws_sdk_dynamodb::types::Delete::builder().table_name(table).set_key(Some(key.item())).build();
     Ok(TransactWriteItem::builder().delete(delete.map_err(unbuilt)?).build())
 }
 
 fn unbuilt(error: aws_sdk_dynamodb::error::BuildError) -> Error {
     Error::internal("a write could not be built").with_source(error)
+}
+
+/// Typed reads of an item.
+pub struct Row<'i>(
+    /// The item.
+    pub &'i Item,
+);
+
+impl<'i> Row<'i> {
+    /// Text that must be there.
+    pub fn text(&self, name: &str) -> Result<&'i str, Error> {
+        self.maybe_text(name).ok_or_else(|| damaged(name))
+    }
+
+    /// Text.
+    pub fn maybe_text(&self, name: &str) -> Option<&'i str> {
+        self.0.get(name).and_then(|value| value.as_s().ok()).map(String::as_str)
+    }
+
+    /// Bytes.
+    pub fn maybe_bytes(&self, name: &str) -> Option<&'i [u8]> {
+        self.0.get(name).and_then(|value| value.as_b().ok()).map(Blob::as_ref)
+    }
+
+    /// A number that must be there.
+    pub fn number(&self, name: &str) -> Result<i64, Error> {
+        self.maybe_number(name)?.ok_or_else(|| damaged(name))
+    }
+
+    /// A number.
+    pub fn maybe_number(&self, name: &str) -> Result<Option<i64>, Error> {
+        match self.0.get(name) {
+            None => Ok(None),
+            Some(value) => {
+                let number = value.as_n().ok().and_then(|text| text.parse().ok());
+                number.map(Some).ok_or_else(|| damaged(name))
+            }
+        }
+    }
+
+    /// A number that is not negative.
+    pub fn count(&self, name: &str) -> Result<u64, Error> {
+        u64::try_from(self.number(name)?).map_err(|_| damaged(name))
+    }
+
+    /// A stored code.
+    pub fn code<T>(&self, name: &str, of: impl Fn(u8) -> Option<T>) -> Result<T, Error> {
+        u8::try_from(self.number(name)?).ok().and_then(of).ok_or_else(|| damaged(name))
+    }
+
+    /// An id or name.
+    pub fn parse<T: std::str::FromStr>(&self, name: &str) -> Result<T, Error> {
+        self.text(name)?.parse().map_err(|_| damaged(name))
+    }
+}
+
+/// A value that this program never wrote.
+fn damaged(what: &str) -> Error {
+    Error::internal(format!("the store has a broken value ({what})"))
+}
+
+/// Bytes as a value.
+pub fn blob(bytes: &[u8]) -> AttributeValue {
+    AttributeValue::B(Blob::new(bytes))
 }
