@@ -9,6 +9,7 @@ use freshet_proto::content::v1::content_service_client::ContentServiceClient;
 
 use crate::hosting::Hosting;
 use crate::hub::Hub;
+use crate::lease::Lease;
 use crate::runner::Runners;
 use crate::store::BuildStore;
 
@@ -19,6 +20,8 @@ pub struct BuildDeps {
     pub store: Arc<dyn BuildStore>,
     /// Where content says what changed.
     pub queue: Arc<dyn freshet_bus::Queue>,
+    /// Decides which task schedules; `None` where there is only one.
+    pub lease: Option<Arc<dyn Lease>>,
     /// What builds sites.
     pub runners: Runners,
     /// Where snapshots come from.

@@ -21,6 +21,9 @@ use crate::workspace::Workspace;
 /// process.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
 
+/// How often a build looks whether another task was told to stop it.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
 /// Keys beyond this many are left out of `changed-keys.ndjson`; a generator builds everything then anyway.
 const CHANGED_KEYS_MAX: usize = 1_000_000;
 
@@ -67,7 +70,8 @@ async fn run(engine: &Engine, start: &Start, stops: broadcast::Receiver<BuildId>
 /// Completes when somebody cancels this build.
 async fn told_to_stop(engine: &Engine, start: &Start, mut stops: broadcast::Receiver<BuildId>) {
     loop {
-        // Looked up once at the start and after words were missed: the state is the truth.
+        // Looked up at the start, after words were missed, and now and then, because another task may have been told: the
+        // state is the truth.
         if let Ok(stored) = engine.deps.store.load(&start.key).await
             && stored
                 .state
@@ -77,7 +81,8 @@ async fn told_to_stop(engine: &Engine, start: &Start, mut stops: broadcast::Rece
             return;
         }
         loop {
-            match stops.recv().await {
+            let Ok(word) = tokio::time::timeout(LOOK_AGAIN, stops.recv()).await else { break };
+            match word {
                 Ok(build) if build == start.build => return,
                 Ok(_) => {}
                 Err(broadcast::error::RecvError::Lagged(_)) => break,

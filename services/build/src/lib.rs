@@ -26,6 +26,7 @@ pub mod events;
 mod executor;
 pub mod hosting;
 mod hub;
+pub mod lease;
 pub mod machine;
 pub mod render;
 pub mod runner;

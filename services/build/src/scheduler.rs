@@ -10,6 +10,7 @@ use freshet_kit::{Error, Readiness, Shutdown};
 use crate::BuildDeps;
 use crate::engine::Engine;
 use crate::executor::{self, Start};
+use crate::lease;
 use crate::machine::{Action, Input, Outcome, Report, Room, SiteKey};
 use crate::workspace;
 
@@ -29,6 +30,16 @@ pub(crate) fn spawn(deps: BuildDeps, shutdown: &Shutdown, readiness: &Readiness)
     let latch = readiness.latch("build scheduler");
     let stop = shutdown.clone();
     shutdown.spawn("build scheduler", async move {
+        let mut latch = Some(latch);
+        if let Some(lease) = deps.lease.clone() {
+            // Standing by is being ready: calls and events are taken.
+            if !lease::take(lease.as_ref(), &stop, || drop(latch.take())).await {
+                return;
+            }
+            tracing::info!("this task schedules");
+            let holding = stop.clone();
+            stop.spawn("build lease", async move { lease::hold(lease.as_ref(), &holding).await });
+        }
         let scheduler = Scheduler { engine: Engine::new(&deps), shutdown: stop };
         if scheduler.until_done("builds of the last process", || scheduler.recover()).await {
             drop(latch);

@@ -116,6 +116,7 @@ impl Suite {
         let build = BuildDeps {
             store: Arc::new(SqliteBuildStore::open(db.clone())),
             queue: queue.clone(),
+            lease: None,
             runners: Runners::local(),
             content: ContentServiceClient::new(to_content.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX),
             catalogue: catalogue.clone(),

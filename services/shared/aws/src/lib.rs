@@ -9,6 +9,7 @@ pub mod dynamo;
 mod error;
 mod objects;
 mod random;
+mod secrets;
 #[cfg(any(test, feature = "testkit"))]
 pub mod testing;
 
@@ -17,3 +18,4 @@ pub use config::load;
 pub use counts::{Call, CallCounts, Tally};
 pub use error::{code, error, kind, of_code};
 pub use objects::{Fetched, Headers, Level, Listed, Object, Objects, Page, Upload};
+pub use secrets::{Fetched as FetchedSecrets, SecretsManager};

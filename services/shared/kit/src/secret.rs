@@ -10,6 +10,11 @@ use secrecy::SecretString;
 pub trait SecretResolver: Send + Sync {
     /// Reads one secret.
     fn resolve(&self, reference: &str) -> Result<SecretString, String>;
+
+    /// Reads every value that is valid now, the present one first; during a rotation there can be a second.
+    fn resolve_all(&self, reference: &str) -> Result<Vec<SecretString>, String> {
+        self.resolve(reference).map(|secret| vec![secret])
+    }
 }
 
 /// The resolver of the embedded engine.

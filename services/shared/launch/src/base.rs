@@ -27,6 +27,8 @@ pub struct Base {
     pub shutdown: Shutdown,
     /// Configuration of all AWS clients.
     pub aws: aws_config::SdkConfig,
+    /// Differs between tasks, also between one and its successor.
+    pub instance: String,
     pub(crate) tls: Tls,
     pub(crate) environment: BTreeMap<String, String>,
 }

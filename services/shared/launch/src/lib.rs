@@ -25,10 +25,12 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
+use freshet_domain::DeliveryId;
 use freshet_kit::config::Layers;
 use freshet_kit::{Readiness, Shutdown, SystemClock, logging};
 
 pub use base::{Base, Links};
+pub use catalogue::CATALOGUE;
 pub use health::Asked;
 pub use prove::prove;
 pub use settings::{Common, DEFAULTS, some};
@@ -121,7 +123,8 @@ where
         .build()
         .context("no runtime")?;
     runtime.block_on(async {
-        let tls = catalogue::tls(&common, &environment)?;
+        let aws = freshet_aws::load().await;
+        let tls = catalogue::tls(&common, &environment, &aws).await?;
         if let Some(Command::Healthcheck) = cli.command {
             return match health::check(program.health, address, &tls).await {
                 Ok(()) => Ok(ExitCode::SUCCESS),
@@ -132,7 +135,7 @@ where
             };
         }
         logging::init(common.log_format, &common.log, std::io::stderr);
-        serve(program, common, environment, tls, |base| start(base, own)).await
+        serve(program, common, environment, (aws, tls), |base| start(base, own)).await
     })
 }
 
@@ -140,7 +143,7 @@ async fn serve<F>(
     program: Program,
     common: Common,
     environment: BTreeMap<String, String>,
-    tls: freshet_kit::rpc::Tls,
+    (aws, tls): (aws_config::SdkConfig, freshet_kit::rpc::Tls),
     start: impl FnOnce(Base) -> F,
 ) -> anyhow::Result<ExitCode>
 where
@@ -149,10 +152,8 @@ where
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     let (readiness, shutdown) = (Readiness::new(), Shutdown::new());
     let starting = readiness.latch("start");
-    let aws = freshet_aws::load().await;
     let registry = Arc::new(freshet_providers::Registry::new());
-    let catalogue =
-        catalogue::load(&common, environment.clone(), &aws, registry.clone(), &readiness, &shutdown).await?;
+    let catalogue = catalogue::load(&common, environment.clone(), &aws, registry.clone(), &readiness, &shutdown)?;
     let base = Base {
         catalogue,
         registry,
@@ -162,6 +163,7 @@ where
         aws,
         tls,
         environment,
+        instance: DeliveryId::generate().to_string().replace("dlv_", "task-"),
     };
     start(base).await?;
     drop(starting);

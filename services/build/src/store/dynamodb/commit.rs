@@ -118,7 +118,7 @@ impl DynamoBuildStore {
             actions.push(put(&self.table, item)?, Meaning::Other);
         }
         for batch in commit.effects.batches.iter().filter(|batch| batch.state == BatchState::Succeeded) {
-            for settled in self.chain(batch.facts.batch).await? {
+            for settled in self.chain(batch.facts.batch, &commit.effects.joins).await? {
                 settle(batches.entry(settled).or_default(), settled, commit.now);
             }
         }
@@ -159,13 +159,17 @@ impl DynamoBuildStore {
         Ok((actions.list, actions.meanings))
     }
 
-    /// The batch and every batch that joined it, also indirectly.
-    pub(super) async fn chain(&self, batch: BatchId) -> Result<Vec<BatchId>, Error> {
+    /// The batch and every batch that joined it, also indirectly: as stored, and by what is being committed.
+    pub(super) async fn chain(&self, batch: BatchId, joins: &[(BatchId, BatchId)]) -> Result<Vec<BatchId>, Error> {
         let (mut chain, mut next) = (vec![batch], 0);
         while let Some(batch) = chain.get(next).copied() {
             next += 1;
+            let mut all: Vec<BatchId> =
+                joins.iter().filter(|(_, into)| *into == batch).map(|(from, _)| *from).collect();
             for item in self.of_batch(batch, "j#").await? {
-                let from = Row(&item).parse("from")?;
+                all.push(Row(&item).parse("from")?);
+            }
+            for from in all {
                 if !chain.contains(&from) {
                     chain.push(from);
                 }

@@ -11,6 +11,7 @@
 //! | its builds | `b#batch` | `r#build` | batch |
 //! | build | `r#build` | `-` | id |
 //! | where changes of a delivery are | `d#client#delivery` | site, batch, the site's version | seen changes, receipts |
+//! | who schedules | `lease` | `-` | the lease |
 //! | answered request | `q#client` | request id | request |
 //!
 //! Global secondary indexes, all sparse, with all attributes where lists need them:
@@ -100,6 +101,10 @@ pub(super) fn place_of(key: &SiteKey) -> String {
 
 pub(super) fn place(key: &SiteKey, delivery: DeliveryId, batch: BatchId, version: u64) -> Key {
     Key::new(of_delivery(&key.client, delivery), format!("{}{batch}#{version:020}", place_of(key)))
+}
+
+pub(super) fn lease() -> Key {
+    Key::new("lease", "-")
 }
 
 pub(super) fn request(client: &ClientId, id: &str) -> Key {

@@ -3,6 +3,7 @@
 mod commit;
 mod items;
 mod keys;
+mod lease;
 #[cfg(any(test, feature = "testkit"))]
 pub mod provision;
 
@@ -13,6 +14,8 @@ use aws_sdk_dynamodb::Client;
 use freshet_aws::dynamo::{Db, Item, Key, Range, Row};
 use freshet_domain::{BatchId, BuildId, ClientId, DeliveryId, EntryKey, Timestamp};
 use freshet_kit::Error;
+
+pub use self::lease::DynamoLease;
 
 use self::keys::{DUE, Index, OF_CLIENT, OF_SITE, ROOM, SETTLED, WORK};
 use super::{
@@ -171,7 +174,7 @@ impl BuildStore for DynamoBuildStore {
 
     async fn changed_keys(&self, client: &ClientId, batch: BatchId, max: usize) -> Result<Vec<ChangedKey>, Error> {
         let mut latest: BTreeMap<EntryKey, (u64, ChangedKey)> = BTreeMap::new();
-        for batch in self.chain(batch).await? {
+        for batch in self.chain(batch, &[]).await? {
             if self.batch_record(batch).await?.is_none_or(|(key, ..)| key.client != *client) {
                 continue;
             }

@@ -273,7 +273,7 @@ pub(super) async fn finish(shared: &Shared, batch: &OutboxBatch, at: Timestamp) 
     let mut published = keys::published(batch.through).item();
     published.insert("at".into(), n(at.as_micros()));
     let actions = vec![
-        db::update_if(
+        dynamo::update_if(
             &table,
             &keys::relay(),
             // Given back at once: another task need not wait to publish what it has committed.
@@ -285,7 +285,7 @@ pub(super) async fn finish(shared: &Shared, batch: &OutboxBatch, at: Timestamp) 
                 (":over".into(), n(0)),
             ]),
         )?,
-        db::put(&table, published)?,
+        dynamo::put(&table, published)?,
     ];
     for attempt in 1..=8 {
         let token = DeliveryId::generate().to_string();

@@ -390,7 +390,7 @@ impl<'a> Plan<'a> {
         if commit != 0 {
             values.insert(":expected".into(), n(commit));
         }
-        let mut actions = vec![db::update_if(
+        let mut actions = vec![dynamo::update_if(
             self.table,
             &keys::head(),
             "SET last_position = :position, commits = :commits, committed_at = :at",
@@ -402,30 +402,30 @@ impl<'a> Plan<'a> {
             let before = self.before.get(key);
             let tags = before.map_or(&[][..], State::tags);
             for tag in tags.iter().filter(|tag| !state.tags().contains(tag)) {
-                actions.push(db::delete(self.table, &Key::new(keys::tag(tag), keys::entry_sk(key)))?);
+                actions.push(dynamo::delete(self.table, &Key::new(keys::tag(tag), keys::entry_sk(key)))?);
             }
             for tag in state.tags().iter().filter(|tag| !tags.contains(tag)) {
-                actions.push(db::put(self.table, tag_item(tag, key))?);
+                actions.push(dynamo::put(self.table, tag_item(tag, key))?);
             }
             if state.status == EntryStatus::Deleted {
-                actions.push(db::put(self.table, tombstone_item(state))?);
+                actions.push(dynamo::put(self.table, tombstone_item(state))?);
             }
             if let Some(object) = before.and_then(State::object).filter(|object| state.object() != Some(*object)) {
                 garbage.push(object.to_owned());
             }
-            actions.push(db::put(self.table, state.item())?);
+            actions.push(dynamo::put(self.table, state.item())?);
         }
         for item in self.feed.into_iter().chain(self.marks) {
-            actions.push(db::put(self.table, item)?);
+            actions.push(dynamo::put(self.table, item)?);
         }
         for key in &self.there_is {
-            actions.push(db::put(self.table, key.item())?);
+            actions.push(dynamo::put(self.table, key.item())?);
         }
         for (item, new) in self.deliveries {
             let values = Item::from([(":client".into(), s(self.client.as_str()))]);
             actions.push(match new {
-                true => db::put_if(self.deliveries_table, item, "attribute_not_exists(pk)", Item::new())?,
-                false => db::put_if(self.deliveries_table, item, "client = :client", values)?,
+                true => dynamo::put_if(self.deliveries_table, item, "attribute_not_exists(pk)", Item::new())?,
+                false => dynamo::put_if(self.deliveries_table, item, "client = :client", values)?,
             });
         }
         Ok(Written { actions, position: self.position, there_is: self.there_is, garbage })

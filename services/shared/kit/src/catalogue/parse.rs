@@ -116,14 +116,16 @@ impl Reader<'_> {
             let hint = near.map(|name| format!("did you mean `{name}`? ")).unwrap_or_default();
             table.wrong("provider", format!("is not a provider; {hint}there are: {}", known.join(", ")));
         }
-        let mut secrets = Vec::new();
+        let (mut secrets, mut unreadable) = (Vec::new(), false);
         for reference in table.texts("secrets").unwrap_or_default() {
-            match self.secrets.resolve(reference) {
-                Ok(secret) => secrets.push(secret),
-                Err(problem) => table.wrong("secrets", format!(": {problem}")),
+            match self.secrets.resolve_all(reference) {
+                Ok(all) => secrets.extend(all),
+                Err(problem) => {
+                    unreadable = true;
+                    table.wrong("secrets", format!(": {problem}"));
+                }
             }
         }
-        let unreadable = table.texts("secrets").is_some_and(|references| references.len() != secrets.len());
         let require_key = table.bool("require_key").unwrap_or(false);
         let rate = rate_limit(&table, RateLimit { per_second: 1_000, burst: 5_000 });
         let mut settings = Settings::default();
