@@ -226,6 +226,11 @@ class Builds(unittest.TestCase):
             artifacts={"type": "NO_ARTIFACTS"}, environment=environment,
             serviceRole="arn:aws:iam::123456789012:role/service-role/x")
 
+    def test_a_project_is_deleted_by_its_arn_too(self):
+        arn = self.builds.batch_get_projects(names=[self.project])["projects"][0]["arn"]
+        self.builds.delete_project(name=arn)
+        self.assertNotIn(self.project, self.builds.list_projects()["projects"])
+
     def start(self, **more):
         return self.builds.start_build(projectName=self.project, **more)["build"]
 
@@ -333,6 +338,44 @@ class Terraform(unittest.TestCase):
         with self.assertRaises(ClientError) as error:
             front.get_response_headers_policy(Id=made)
         self.assertEqual(code(error), "NoSuchResponseHeadersPolicy")
+
+    def test_a_bucket_that_wants_tls_is_used(self):
+        store, bucket = client("s3"), name("bucket")
+        store.create_bucket(Bucket=bucket)
+        deny = {"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": f"arn:aws:s3:::{bucket}/*"}
+        tls = {**deny, "Condition": {"Bool": {"aws:SecureTransport": "false"}}}
+        store.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [tls]}))
+        store.put_object(Bucket=bucket, Key="key", Body=b"x")
+        store.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [tls, deny]}))
+        with self.assertRaises(ClientError):
+            store.put_object(Bucket=bucket, Key="key", Body=b"x")
+
+    def test_functions_are_made_published_and_attached(self):
+        front, function = client("cloudfront"), name("function")
+        config = {"Comment": "", "Runtime": "cloudfront-js-2.0"}
+        made = front.create_function(Name=function, FunctionConfig=config, FunctionCode=b"function handler(e) {}")
+        with self.assertRaises(ClientError) as error:
+            front.describe_function(Name=function, Stage="LIVE")
+        self.assertEqual(code(error), "NoSuchFunctionExists")
+        front.publish_function(Name=function, IfMatch=made["ETag"])
+        live = front.describe_function(Name=function, Stage="LIVE")["FunctionSummary"]
+        self.assertEqual(live["FunctionConfig"]["Runtime"], "cloudfront-js-2.0")
+        kept = front.get_function(Name=function, Stage="LIVE")["FunctionCode"].read()
+        self.assertEqual(kept, b"function handler(e) {}")
+        arn = live["FunctionMetadata"]["FunctionARN"]
+        attached = {"Quantity": 1, "Items": [{"EventType": "viewer-request", "FunctionARN": arn}]}
+        distribution = front.create_distribution(DistributionConfig={
+            "CallerReference": name("ref"), "Comment": "", "Enabled": True,
+            "Origins": {"Quantity": 1, "Items": [{
+                "Id": "o", "DomainName": "b.s3.amazonaws.com", "S3OriginConfig": {"OriginAccessIdentity": ""}}]},
+            "DefaultCacheBehavior": {"TargetOriginId": "o", "ViewerProtocolPolicy": "redirect-to-https",
+                                     "FunctionAssociations": attached}})["Distribution"]
+        found = distribution["DistributionConfig"]["DefaultCacheBehavior"]["FunctionAssociations"]
+        self.assertEqual(found, attached)
+        with self.assertRaises(ClientError) as error:
+            front.delete_function(Name=function, IfMatch="other")
+        self.assertEqual(code(error), "PreconditionFailed")
+        front.delete_function(Name=function, IfMatch=made["ETag"])
 
     def test_distributions_say_what_they_were_given(self):
         front = client("cloudfront")
