@@ -93,25 +93,26 @@ resource "aws_iam_role_policy" "build" {
           Sid      = "ReadSnapshot"
           Effect   = "Allow"
           Action   = "s3:GetObject"
-          Resource = "arn:${local.partition}:s3:::${var.builds_bucket}/${var.id}/${each.key}/*"
+          Resource = "arn:${local.partition}:s3:::${var.builds_bucket}/builds/${var.id}/${each.key}/*"
         },
         {
-          Sid      = "StageRelease"
+          # Files of a release, but not `releases/{build}.json`, which says that one is complete, and nothing that is live.
+          Sid      = "LeaveRelease"
           Effect   = "Allow"
           Action   = ["s3:PutObject", "s3:DeleteObject"]
-          Resource = "arn:${local.partition}:s3:::${var.builds_bucket}/${var.id}/${each.key}/*"
+          Resource = "${aws_s3_bucket.site[each.key].arn}/releases/*/*"
         },
         {
           Sid       = "ListRelease"
           Effect    = "Allow"
           Action    = "s3:ListBucket"
-          Resource  = "arn:${local.partition}:s3:::${var.builds_bucket}"
-          Condition = { StringLike = { "s3:prefix" = "${var.id}/${each.key}/*" } }
+          Resource  = aws_s3_bucket.site[each.key].arn
+          Condition = { StringLike = { "s3:prefix" = "releases/*" } }
         },
         {
           Sid       = "KeyOfTheBucket"
           Effect    = "Allow"
-          Action    = ["kms:Decrypt", "kms:GenerateDataKey"]
+          Action    = "kms:Decrypt"
           Resource  = var.kms_key_arn
           Condition = { StringEquals = { "kms:ViaService" = "s3.${local.region}.amazonaws.com" } }
         },

@@ -63,6 +63,7 @@ resource "aws_s3_bucket_server_side_encryption_configuration" "site" {
   }
 }
 
+# The build service keeps the last few releases and removes the others itself: here nothing expires.
 resource "aws_s3_bucket_lifecycle_configuration" "site" {
   for_each = var.sites
 
@@ -76,20 +77,6 @@ resource "aws_s3_bucket_lifecycle_configuration" "site" {
 
     abort_incomplete_multipart_upload {
       days_after_initiation = 2
-    }
-  }
-
-  # Releases to go back to. What is live is a copy below `live/` and never expires.
-  rule {
-    id     = "releases"
-    status = "Enabled"
-
-    filter {
-      prefix = "releases/"
-    }
-
-    expiration {
-      days = 90
     }
   }
 }

@@ -3,8 +3,8 @@ locals {
   buckets = {
     # Raw bodies and items too large for a table.
     bodies = { versions = true, expire = [{ id = "bodies", prefix = "", days = var.body_days }] }
-    # Snapshots, changed keys and staged releases: every build makes its own.
-    builds = { versions = false, expire = [{ id = "builds", prefix = "", days = var.snapshot_days }] }
+    # Snapshots and changed keys: every build makes its own.
+    builds = { versions = false, expire = [{ id = "builds", prefix = "builds/", days = var.snapshot_days }] }
     # Deliveries that wait for the services behind the ingress. Nothing that waits may expire: it was acknowledged. Not
     # versioned, because headers can hold secrets, which should be gone when the delivery is.
     spool = { versions = false, expire = [{ id = "aside", prefix = "spool/aside/", days = 90 }] }

@@ -158,7 +158,7 @@ locals {
       {
         Sid      = "Run"
         Effect   = "Allow"
-        Action   = ["codebuild:StartBuild", "codebuild:StopBuild", "codebuild:BatchGetBuilds"]
+        Action   = ["codebuild:StartBuild", "codebuild:StopBuild", "codebuild:BatchGetBuilds", "codebuild:ListBuildsForProject"]
         Resource = "${local.arn.codebuild}/${local.name}-*"
       },
       ], [for arns in [local.distribution_arns] : {

@@ -72,12 +72,15 @@ run "a_build_may_touch_its_own_site_only" {
     error_message = "A build reads the secrets that `secret_env` names."
   }
   assert {
-    condition = !strcontains(aws_iam_role_policy.build["www"].policy, "tidewater/shop") && alltrue(flatten([
+    condition = !strcontains(aws_iam_role_policy.build["www"].policy, "tidewater/shop") && toset(flatten([
       for statement in jsondecode(aws_iam_role_policy.build["www"].policy).Statement : [
-        for resource in flatten([statement.Resource]) : endswith(resource, "/tidewater/www/*") || endswith(resource, ":::freshet-test-builds-00000000")
-        if strcontains(resource, ":s3:::")
+        for resource in flatten([statement.Resource]) : resource if strcontains(resource, ":s3:::")
       ]
-    ]))
+      ])) == toset([
+      "arn:aws:s3:::freshet-test-builds-00000000/builds/tidewater/www/*",
+      "${aws_s3_bucket.site["www"].arn}/releases/*/*",
+      aws_s3_bucket.site["www"].arn,
+    ])
     error_message = "A build reads another source's secret or another site's files."
   }
   assert {
