@@ -12,7 +12,15 @@ mock_data "aws_availability_zones" {
   defaults = { names = ["us-east-1a", "us-east-1b", "us-east-1c", "us-east-1d"] }
 }
 mock_resource "aws_acm_certificate" {
-  defaults = { arn = "arn:aws:acm:us-east-1:123456789012:certificate/mock" }
+  defaults = {
+    arn = "arn:aws:acm:us-east-1:123456789012:certificate/mock"
+    domain_validation_options = [{
+      domain_name           = "hooks.example.com"
+      resource_record_name  = "_mock.hooks.example.com."
+      resource_record_type  = "CNAME"
+      resource_record_value = "_mock.acm-validations.aws."
+    }]
+  }
 }
 mock_resource "aws_acm_certificate_validation" {
   defaults = { certificate_arn = "arn:aws:acm:us-east-1:123456789012:certificate/mock" }

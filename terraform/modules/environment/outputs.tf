@@ -69,3 +69,28 @@ output "distribution_ids" {
   description = "Id of each distribution, by client and site: for a second region."
   value       = { for id, client in module.client : id => { for site, one in client.sites : site => one.distribution } }
 }
+
+output "address" {
+  description = "Where providers send webhooks: `{address}/webhook/{provider}/{source}`."
+  value       = module.edge.address
+}
+
+output "dns_name" {
+  description = "AWS's own name of the load balancer: what a record made elsewhere points to."
+  value       = module.edge.dns_name
+}
+
+output "repositories" {
+  description = "Where images are pushed, by service."
+  value       = module.registry.urls
+}
+
+output "cluster" {
+  description = "Name of the ECS cluster; its services are named as in `environment`."
+  value       = aws_ecs_cluster.this.name
+}
+
+output "dashboards" {
+  description = "Names of the CloudWatch dashboards."
+  value       = module.observability.dashboards
+}

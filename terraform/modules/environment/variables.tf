@@ -98,12 +98,6 @@ variable "image_tag" {
   }
 }
 
-variable "registry" {
-  description = "Where the images are: `{account}.dkr.ecr.{region}.amazonaws.com`. Null: this environment makes its repositories."
-  type        = string
-  default     = null
-}
-
 variable "zones" {
   description = "Availability zones."
   type        = number
@@ -215,6 +209,12 @@ variable "failover" {
   description = "PRIMARY or SECONDARY where two regions answer under the domain; null where there is one."
   type        = string
   default     = null
+}
+
+variable "operator_cidrs" {
+  description = "Addresses from which operators and teams call the gRPC APIs, at port 8443 of the domain. Empty: nobody from outside the VPC."
+  type        = list(string)
+  default     = []
 }
 
 variable "alarm_emails" {
