@@ -121,12 +121,14 @@ def remains():
             one["Id"] for one in client("cloudfront").list_distributions()["DistributionList"].get("Items", [])],
         "role": lambda: [one["RoleName"] for one in client("iam").list_roles()["Roles"]],
         "log group": lambda: [one["logGroupName"] for one in client("logs").describe_log_groups()["logGroups"]],
-        "balancer": lambda: [one["LoadBalancerArn"] for one in client("elbv2").describe_load_balancers()["LoadBalancers"]],
+        "balancer": lambda: [
+            one["LoadBalancerArn"] for one in client("elbv2").describe_load_balancers()["LoadBalancers"]],
         "cluster": lambda: client("ecs").list_clusters()["clusterArns"],
         "alarm": lambda: [one["AlarmName"] for one in client("cloudwatch").describe_alarms()["MetricAlarms"]],
         "repository": lambda: [one["repositoryName"] for one in client("ecr").describe_repositories()["repositories"]],
     }
-    return [f"{what}: {name}" for what, found in lists.items() for name in found() if "freshet" in name or what == "distribution"]
+    found = [(what, name) for what, names in lists.items() for name in names()]
+    return [f"{what}: {name}" for what, name in found if "freshet" in name or what == "distribution"]
 
 
 def variables():
@@ -150,7 +152,8 @@ def expect(outputs, clients):
 def message_arrives(outputs):
     """Topic, subscription, queue and their policies, end to end."""
     client("sns").publish(TopicArn=outputs["topic_arn"], Message='{"probe":1}')
-    found = client("sqs").receive_message(QueueUrl=outputs["queue_urls"]["build"], WaitTimeSeconds=5).get("Messages", [])
+    queue = outputs["queue_urls"]["build"]
+    found = client("sqs").receive_message(QueueUrl=queue, WaitTimeSeconds=5).get("Messages", [])
     if [one["Body"] for one in found] != ['{"probe":1}']:
         sys.exit(f"the topic's message is not in the build queue as it was sent: {found}")
 

@@ -96,8 +96,8 @@ def main():
     if program is None:
         skip("checkov could not be installed")
     else:
-        done = run(program, "--directory", TERRAFORM, "--framework", "terraform", "--compact", "--quiet", "--skip-download",
-                   "--skip-path", ".terraform")
+        done = run(program, "--directory", TERRAFORM, "--framework", "terraform", "--compact", "--quiet",
+                   "--skip-download", "--skip-path", ".terraform")
         if done.returncode != 0:
             sys.exit(done.stdout + done.stderr)
 

@@ -39,7 +39,8 @@ def _summary(name, stage, status):
 
 
 def _error(status, code):
-    return status, _XML, f"<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message/></Error></ErrorResponse>"
+    error = f"<Type>Sender</Type><Code>{code}</Code><Message/>"
+    return status, _XML, f"<ErrorResponse><Error>{error}</Error></ErrorResponse>"
 
 
 def _function(request, full_url, headers):

@@ -59,8 +59,8 @@ for _name in ("upload_part", "complete_multipart_upload"):
 
 @replaces(FakeBucket, "get_permission")
 def _as_if_with_tls(before):
-    """moto reads no conditions, so that a bucket that wants TLS would refuse everybody. Here is no TLS: every call counts
-    as made with it."""
+    """moto reads no conditions, so that a bucket that wants TLS would refuse everybody. Here is no TLS: every call
+    counts as made with it."""
 
     def get_permission(self, action, resource):
         if self.policy is None:

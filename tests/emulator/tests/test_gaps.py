@@ -318,6 +318,36 @@ class Terraform(unittest.TestCase):
         self.assertTrue(found["deploymentConfiguration"]["deploymentCircuitBreaker"]["enable"])
         self.assertEqual(found["availabilityZoneRebalancing"], "DISABLED")
 
+    def test_a_service_keeps_its_capacity_provider(self):
+        ecs, cluster, service, task = client("ecs"), name("cluster"), name("service"), name("task")
+        ecs.create_cluster(clusterName=cluster)
+        ecs.register_task_definition(family=task, containerDefinitions=[{"name": "a", "image": "b", "memory": 64}])
+        strategy = [{"capacityProvider": "FARGATE_SPOT", "weight": 1, "base": 0}]
+        ecs.create_service(cluster=cluster, serviceName=service, taskDefinition=task, desiredCount=1,
+                           capacityProviderStrategy=strategy)
+        found = ecs.describe_services(cluster=cluster, services=[service])["services"][0]
+        self.assertEqual(found["capacityProviderStrategy"], strategy)
+        self.assertFalse(found.get("launchType"))
+
+    def test_budgets_have_tags(self):
+        budgets, made = client("budgets"), name("budget")
+        budgets.create_budget(
+            AccountId="123456789012", ResourceTags=[{"Key": "a", "Value": "1"}],
+            Budget={"BudgetName": made, "BudgetType": "COST", "TimeUnit": "MONTHLY",
+                    "BudgetLimit": {"Amount": "1", "Unit": "USD"}})
+        arn = f"arn:aws:budgets::123456789012:budget/{made}"
+        self.assertEqual(budgets.list_tags_for_resource(ResourceARN=arn)["ResourceTags"], [{"Key": "a", "Value": "1"}])
+
+    def test_a_rule_about_another_group_keeps_its_description(self):
+        ec2 = client("ec2")
+        group = ec2.create_security_group(GroupName=name("group"), Description="x")["GroupId"]
+        pair = {"GroupId": group, "Description": "to itself"}
+        permission = {"IpProtocol": "tcp", "FromPort": 1, "ToPort": 1, "UserIdGroupPairs": [pair]}
+        made = ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[permission])["SecurityGroupRules"]
+        ids = [one["SecurityGroupRuleId"] for one in made]
+        found = ec2.describe_security_group_rules(SecurityGroupRuleIds=ids)["SecurityGroupRules"]
+        self.assertEqual([one["Description"] for one in found], ["to itself"])
+
     def test_composite_alarms(self):
         watch, alarm = client("cloudwatch"), name("alarm")
         watch.put_composite_alarm(AlarmName=alarm, AlarmRule="ALARM(x)")
