@@ -72,6 +72,7 @@ resource "aws_vpc_security_group_ingress_rule" "tasks" {
 }
 
 resource "aws_lb" "this" {
+  #checkov:skip=CKV2_AWS_76:the firewall has AWSManagedRulesKnownBadInputsRuleSet, as CKV_AWS_192 sees; this check does not
   #checkov:skip=CKV_AWS_150:an environment for trials is deleted as a whole; the others set `deletion_protection`
   name                       = var.name
   load_balancer_type         = "application"

@@ -1,9 +1,9 @@
 """EC2: the description of a security group's rule that names another group."""
 
-from moto.ec2.models.security_groups import SecurityRule
+from moto.ec2.models.security_groups import SecurityGroupRule
 
 from .patching import existing
 
-existing(SecurityRule, "description")
-SecurityRule.description = property(
+existing(SecurityGroupRule, "description")
+SecurityGroupRule.description = property(
     lambda self: self.ip_range.get("Description") or self.source_group.get("Description"))
