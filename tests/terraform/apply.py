@@ -27,6 +27,8 @@ REGION = "us-east-1"
 STATE_BUCKET = "terraform-state"
 # Only here: without it, a call that the emulator does not know is repeated for minutes.
 OVERRIDE = 'provider "aws" {\n  max_retries = 2\n}\n'
+# Empty means off: dev has no TLS between the services.
+OPTIONAL = {"FRESHET_RPC__CA", "FRESHET_RPC__CERT", "FRESHET_RPC__CERT_KEY", "FRESHET_TELEMETRY__OTLP_ENDPOINT"}
 # The provider mostly waits; more at once costs the emulator nothing.
 PARALLELISM = 30
 
@@ -158,12 +160,32 @@ def message_arrives(outputs):
         sys.exit(f"the topic's message is not in the build queue as it was sent: {found}")
 
 
+def settings(outputs):
+    """Compares what each task is told with what its program reads: a setting that was renamed fails before a deploy."""
+    target = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target")
+    folder = Path(os.environ.get("FRESHET_PROGRAMS") or target / "debug")
+    for service, told in outputs["environment"].items():
+        program = folder / f"freshet-{service}"
+        if not program.exists():
+            print(f"SKIPPED: {program} is not built, so its settings are not compared; "
+                  "FRESHET_REQUIRE_ALL=1 makes this a failure", file=sys.stderr)
+            if os.environ.get("FRESHET_REQUIRE_ALL") == "1":
+                sys.exit(1)
+            continue
+        reads = json.loads(subprocess.run([program, "settings"], capture_output=True, text=True, check=True).stdout)
+        unknown = set(told) - {one["variable"] for one in reads}
+        missing = {one["variable"] for one in reads if one["default"] in (None, "")} - set(told) - OPTIONAL
+        if unknown or missing:
+            sys.exit(f"{service}: told what it does not read: {sorted(unknown)}; not told: {sorted(missing)}")
+
+
 def test():
     with tempfile.TemporaryDirectory(prefix="freshet-terraform-") as folder:
         dev, given = Dev(folder), variables()
         outputs = dev.up(given, {"freshet-dev/tidewater/journal": {"webhook": "x", "token": "y"}})
         expect(outputs, ["tidewater"])
         message_arrives(outputs)
+        settings(outputs)
         dev.must_be_unchanged()
         given["clients"]["northwind"] = {
             "sources": {"shop": {"provider": "woocommerce"}}, "sites": {"www": {"sources": ["shop"]}}}

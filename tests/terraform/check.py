@@ -77,6 +77,11 @@ def main():
     if done.returncode != 0:
         sys.exit(f"not formatted; run `terraform fmt -recursive terraform`:\n{done.stdout}{done.stderr}")
 
+    print("== READMEs of the modules", flush=True)
+    done = run(sys.executable, HERE / "readme.py", "--check")
+    if done.returncode != 0:
+        sys.exit(done.stderr)
+
     print("== terraform validate and test", flush=True)
     failed = 0
     with ThreadPoolExecutor(AT_ONCE) as pool:

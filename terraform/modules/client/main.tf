@@ -16,6 +16,8 @@ locals {
   hash    = "pk"
   range   = "sk"
   indexes = {}
+  # Attributes of keys that are no texts.
+  types = {}
   attributes = toset(concat(
     [local.hash, local.range], flatten([for index in local.indexes : [index.hash, index.range]])
   ))
@@ -38,7 +40,7 @@ resource "aws_dynamodb_table" "content" {
 
     content {
       name = attribute.value
-      type = "S"
+      type = lookup(local.types, attribute.value, "S")
     }
   }
 

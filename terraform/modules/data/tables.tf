@@ -13,6 +13,9 @@ locals {
     }
   }
 
+  # Attributes of keys that are no texts.
+  types = {}
+
   # Every attribute that is part of a key, once.
   attributes = {
     for key, table in local.tables : key => toset(concat(
@@ -38,7 +41,7 @@ resource "aws_dynamodb_table" "this" {
 
     content {
       name = attribute.value
-      type = "S"
+      type = lookup(local.types, attribute.value, "S")
     }
   }
 
