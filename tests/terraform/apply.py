@@ -125,7 +125,10 @@ def remains():
         "log group": lambda: [one["logGroupName"] for one in client("logs").describe_log_groups()["logGroups"]],
         "balancer": lambda: [
             one["LoadBalancerArn"] for one in client("elbv2").describe_load_balancers()["LoadBalancers"]],
-        "cluster": lambda: client("ecs").list_clusters()["clusterArns"],
+        # What was deleted stays listed as inactive for a while.
+        "cluster": lambda: [
+            one["clusterArn"] for one in client("ecs").describe_clusters(
+                clusters=client("ecs").list_clusters()["clusterArns"])["clusters"] if one["status"] == "ACTIVE"],
         "alarm": lambda: [one["AlarmName"] for one in client("cloudwatch").describe_alarms()["MetricAlarms"]],
         "repository": lambda: [one["repositoryName"] for one in client("ecr").describe_repositories()["repositories"]],
     }

@@ -32,12 +32,13 @@ resource "aws_kms_key" "this" {
         Resource  = "*"
       },
       {
+        # Without a condition: these services name no source to KMS in every case, and a message that cannot be encrypted is
+        # dropped without a word. What may be sent where is said by the policies of queues and topics.
         Sid       = "MessagesIntoQueues"
         Effect    = "Allow"
         Principal = { Service = ["sns.amazonaws.com", "events.amazonaws.com", "cloudwatch.amazonaws.com"] }
         Action    = ["kms:Decrypt", "kms:GenerateDataKey"]
         Resource  = "*"
-        Condition = { StringEquals = { "aws:SourceAccount" = local.account } }
       },
       {
         Sid       = "Logs"

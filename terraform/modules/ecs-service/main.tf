@@ -150,5 +150,11 @@ resource "aws_ecs_service" "this" {
   lifecycle {
     # Between `min` and `max` the number of tasks belongs to autoscaling.
     ignore_changes = [desired_count]
+
+    # Makes the service wait for what the name comes from as well: the cluster's capacity providers.
+    precondition {
+      condition     = var.cluster_name != ""
+      error_message = "`cluster_name` is empty: the service could not scale."
+    }
   }
 }
