@@ -1,8 +1,11 @@
-"""Applies terraform/envs/dev with the real provider against the emulator.
+"""Applies an environment, dev unless another is named, with the real provider against the emulator.
 
     scripts/emulator -- tests/terraform/apply [test]        apply, second plan, one more client, destroy
     ... apply up   --folder F [--variables V] [--secrets S]  applies, puts the secrets in, writes F/outputs.json
     ... apply down --folder F                                destroys, and fails if anything is left
+    ... apply plan --folder F                                fails if a further plan has changes
+
+`--root prod` takes another root than dev; what is protected there cannot be destroyed.
 
 `up` may be called again with other variables, as an operator would. V and S are JSON: variables of the root, and
 values by secret (`{"freshet-dev/tidewater/journal": {"webhook": "..."}}`). The work is done in copies below F; nothing
@@ -26,7 +29,7 @@ ROOT = HERE.parent.parent
 REGION = "us-east-1"
 STATE_BUCKET = "terraform-state"
 # Only here: without it, a call that the emulator does not know is repeated for minutes.
-OVERRIDE = 'provider "aws" {\n  max_retries = 2\n}\n'
+OVERRIDE = 'provider "aws" {{\n{}  max_retries = 2\n}}\n'
 # Empty means off: dev has no TLS between the services.
 OPTIONAL = {"FRESHET_RPC__CA", "FRESHET_RPC__CERT", "FRESHET_RPC__CERT_KEY", "FRESHET_TELEMETRY__OTLP_ENDPOINT"}
 # The provider mostly waits; more at once costs the emulator nothing.
@@ -48,12 +51,12 @@ def client(service):
                         aws_access_key_id="test", aws_secret_access_key="test")
 
 
-class Dev:
-    """The environment dev in a folder of its own."""
+class Environment:
+    """An environment in a folder of its own."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, root="dev"):
         self.folder = Path(folder).resolve()
-        self.root = self.folder / "terraform/envs/dev"
+        self.root = self.folder / "terraform/envs" / root
 
     def terraform(self, *arguments, codes=(0,)):
         start = time.monotonic()
@@ -69,7 +72,9 @@ class Dev:
             return
         ignored = shutil.ignore_patterns(".terraform*", "*.tfstate*")
         shutil.copytree(ROOT / "terraform", self.folder / "terraform", ignore=ignored)
-        (self.root / "zz_test_override.tf").write_text(OVERRIDE)
+        aliases = ["secondary"] if "secondary" in (self.root / "main.tf").read_text() else []
+        override = OVERRIDE.format("") + "".join(OVERRIDE.format(f'  alias = "{one}"\n') for one in aliases)
+        (self.root / "zz_test_override.tf").write_text(override)
         client("s3").create_bucket(Bucket=STATE_BUCKET)
         zone = client("route53").create_hosted_zone(Name="example.com", CallerReference=str(time.time()))
         given = {"region": REGION, "domain": "hooks.example.com", "zone_id": zone["HostedZone"]["Id"].split("/")[-1]}
@@ -184,7 +189,7 @@ def settings(outputs):
 
 def test():
     with tempfile.TemporaryDirectory(prefix="freshet-terraform-") as folder:
-        dev, given = Dev(folder), variables()
+        dev, given = Environment(folder), variables()
         outputs = dev.up(given, {"freshet-dev/tidewater/journal": {"webhook": "x", "token": "y"}})
         expect(outputs, ["tidewater"])
         message_arrives(outputs)
@@ -199,19 +204,23 @@ def test():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", nargs="?", choices=("test", "up", "down"), default="test")
+    parser.add_argument("command", nargs="?", choices=("test", "up", "plan", "down"), default="test")
     parser.add_argument("--folder", help="where the copies, the state's address and outputs.json are")
     parser.add_argument("--variables", type=Path, default=HERE / "dev.tfvars.json")
     parser.add_argument("--secrets", type=Path)
+    parser.add_argument("--root", default="dev")
     given = parser.parse_args()
     if given.command == "test":
         return test()
     if not given.folder:
         parser.error("--folder is missing")
+    one = Environment(given.folder, given.root)
     if given.command == "down":
-        return Dev(given.folder).down()
+        return one.down()
+    if given.command == "plan":
+        return one.must_be_unchanged()
     secrets = json.loads(given.secrets.read_text()) if given.secrets else {}
-    Dev(given.folder).up(json.loads(given.variables.read_text()), secrets)
+    one.up(json.loads(given.variables.read_text()), secrets)
 
 
 if __name__ == "__main__":

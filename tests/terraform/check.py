@@ -96,6 +96,14 @@ def main():
     if failed:
         sys.exit(f"{failed} of the modules and roots failed")
 
+    print("== the function that finds index documents", flush=True)
+    if shutil.which("node") is None:
+        skip("node is not installed, so modules/environment/index.js is not run")
+    else:
+        done = run("node", HERE / "index.test.js", TERRAFORM / "modules/environment/index.js")
+        if done.returncode != 0:
+            sys.exit(done.stdout + done.stderr)
+
     print("== checkov", flush=True)
     program = checkov()
     if program is None:

@@ -29,6 +29,7 @@ module "freshet" {
   deletion_protection = false
   log                 = "info,freshet=debug"
   log_days            = 30
+  operator_cidrs      = var.operator_cidrs
   alarm_emails        = var.alarm_emails
   budget_usd          = 150
 }

@@ -52,9 +52,10 @@ module "freshet" {
   certificate_arn = var.certificate_arn
   failover        = var.secondary_region == null ? null : "PRIMARY"
 
-  sample_ratio = 0.1
-  alarm_emails = var.alarm_emails
-  budget_usd   = 2000
+  sample_ratio   = 0.1
+  operator_cidrs = var.operator_cidrs
+  alarm_emails   = var.alarm_emails
+  budget_usd     = 2000
 
   # One output by name: the whole module would depend on this one.
   replicas       = var.secondary_region == null ? {} : { (var.secondary_region) = module.secondary[0].kms_key_arn }
@@ -88,8 +89,9 @@ module "secondary" {
   zone_id  = var.zone_id
   failover = "SECONDARY"
 
-  sample_ratio = 0.1
-  alarm_emails = var.alarm_emails
+  sample_ratio   = 0.1
+  operator_cidrs = var.operator_cidrs
+  alarm_emails   = var.alarm_emails
 
   origin_regions    = local.origins
   distribution_arns = module.freshet.distribution_arns

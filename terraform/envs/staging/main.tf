@@ -26,7 +26,8 @@ module "freshet" {
   zone_id         = var.zone_id
   certificate_arn = var.certificate_arn
 
-  log_days     = 365
-  alarm_emails = var.alarm_emails
-  budget_usd   = 400
+  log_days       = 365
+  operator_cidrs = var.operator_cidrs
+  alarm_emails   = var.alarm_emails
+  budget_usd     = 400
 }

@@ -42,6 +42,12 @@ variable "keys" {
   type        = any
 }
 
+variable "operator_cidrs" {
+  description = "Addresses from which operators and teams call the gRPC APIs, at port 8443 of the domain. Empty: nobody from outside the VPC."
+  type        = list(string)
+  default     = []
+}
+
 variable "alarm_emails" {
   description = "Who is told about alarms."
   type        = list(string)

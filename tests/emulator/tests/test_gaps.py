@@ -369,6 +369,19 @@ class Terraform(unittest.TestCase):
             front.get_response_headers_policy(Id=made)
         self.assertEqual(code(error), "NoSuchResponseHeadersPolicy")
 
+    def test_a_behaviour_names_a_group_of_origins(self):
+        origins = [{"Id": one, "DomainName": f"{one}.s3.amazonaws.com", "S3OriginConfig": {"OriginAccessIdentity": ""}}
+                   for one in ("a", "b")]
+        group = {"Id": "both", "FailoverCriteria": {"StatusCodes": {"Quantity": 1, "Items": [503]}},
+                 "Members": {"Quantity": 2, "Items": [{"OriginId": "a"}, {"OriginId": "b"}]}}
+        made = client("cloudfront").create_distribution(DistributionConfig={
+            "CallerReference": name("ref"), "Comment": "", "Enabled": True,
+            "Origins": {"Quantity": 2, "Items": origins}, "OriginGroups": {"Quantity": 1, "Items": [group]},
+            "DefaultCacheBehavior": {"TargetOriginId": "both", "ViewerProtocolPolicy": "redirect-to-https"}})
+        found = made["Distribution"]["DistributionConfig"]
+        self.assertEqual(found["DefaultCacheBehavior"]["TargetOriginId"], "both")
+        self.assertEqual(found["OriginGroups"]["Items"], [group])
+
     def test_a_bucket_that_wants_tls_is_used(self):
         store, bucket = client("s3"), name("bucket")
         store.create_bucket(Bucket=bucket)
