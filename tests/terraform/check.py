@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -68,6 +69,22 @@ def checkov():
     return folder / "bin/checkov"
 
 
+def tables():
+    """What the services call their keys and indexes must be what Terraform makes. Empty if it is."""
+    problems = []
+    for service, module in (("content", "client/main.tf"), ("content", "data/tables.tf"), ("build", "data/tables.tf")):
+        keys = ROOT / f"services/{service}/src/store/dynamodb/keys.rs"
+        if not keys.exists():
+            continue
+        text = (TERRAFORM / "modules" / module).read_text()
+        ours = "RECEIVED" if module.startswith("data") else "NEWEST|SLUG"
+        names = rf"PK|SK|(?:{ours if service == 'content' else '[A-Z_]+'})(?:_PK|_SK)?"
+        found = re.findall(rf'const ({names}): &str = "([a-z_0-9]+)";', keys.read_text())
+        problems += [f"{module}: there is no {value}, which {keys} has as {name}" for name, value in found
+                     if not re.search(rf"\b{value}\b", text)]
+    return problems
+
+
 def main():
     if shutil.which("terraform") is None:
         skip("terraform is not installed, so nothing below terraform/ is checked")
@@ -81,6 +98,10 @@ def main():
     done = run(sys.executable, HERE / "readme.py", "--check")
     if done.returncode != 0:
         sys.exit(done.stderr)
+
+    print("== keys of the tables", flush=True)
+    if problems := tables():
+        sys.exit("\n".join(problems))
 
     print("== terraform validate and test", flush=True)
     failed = 0

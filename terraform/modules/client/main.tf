@@ -13,9 +13,12 @@ locals {
 
 # The keys are those of services/content/src/store/dynamodb/keys.rs.
 locals {
-  hash    = "pk"
-  range   = "sk"
-  indexes = {}
+  hash  = "pk"
+  range = "sk"
+  indexes = {
+    newest = { hash = "newest_pk", range = "newest_sk", projection = "KEYS_ONLY" }
+    slug   = { hash = "slug_pk", range = "slug_sk", projection = "KEYS_ONLY" }
+  }
   # Attributes of keys that are no texts.
   types = {}
   attributes = toset(concat(
@@ -56,7 +59,7 @@ resource "aws_dynamodb_table" "content" {
   }
 
   ttl {
-    attribute_name = "expires_at"
+    attribute_name = "ttl"
     enabled        = true
   }
 

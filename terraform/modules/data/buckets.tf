@@ -1,8 +1,9 @@
 locals {
   # A rule without `days` expires nothing.
   buckets = {
-    # Raw bodies and items too large for a table.
-    bodies = { versions = true, expire = [{ id = "bodies", prefix = "", days = var.body_days }] }
+    # `bodies/`: raw bodies of deliveries, of which the service removes what it should; this removes what it left behind.
+    # `entries/`: content too large for a table, for as long as the table names it; the service's sweep alone removes it.
+    bodies = { versions = true, expire = [{ id = "bodies", prefix = "bodies/", days = var.body_days }] }
     # Snapshots and changed keys: every build makes its own.
     builds = { versions = false, expire = [{ id = "builds", prefix = "builds/", days = var.snapshot_days }] }
     # Deliveries that wait for the services behind the ingress. Nothing that waits may expire: it was acknowledged. Not

@@ -5,7 +5,7 @@ locals {
   tables = {
     deliveries = {
       hash    = "pk", range = "sk"
-      indexes = {}
+      indexes = { received = { hash = "received_pk", range = "received_sk", projection = "KEYS_ONLY" } }
     }
     builds = {
       hash    = "pk", range = "sk"
@@ -57,7 +57,7 @@ resource "aws_dynamodb_table" "this" {
   }
 
   ttl {
-    attribute_name = "expires_at"
+    attribute_name = "ttl"
     enabled        = true
   }
 

@@ -35,9 +35,16 @@ run "the_table_is_the_clients_own_and_kept" {
   assert {
     condition = (
       aws_dynamodb_table.content[0].deletion_protection_enabled && aws_dynamodb_table.content[0].point_in_time_recovery[0].enabled &&
-      aws_dynamodb_table.content[0].ttl[0].attribute_name == "expires_at" && aws_dynamodb_table.content[0].server_side_encryption[0].kms_key_arn == var.kms_key_arn
+      aws_dynamodb_table.content[0].ttl[0].attribute_name == "ttl" && aws_dynamodb_table.content[0].server_side_encryption[0].kms_key_arn == var.kms_key_arn
     )
     error_message = "The table can be deleted, restored to no point in time, expires nothing, or is not encrypted with our key."
+  }
+  assert {
+    condition = { for index in aws_dynamodb_table.content[0].global_secondary_index : index.name => "${index.hash_key} ${index.range_key} ${index.projection_type}" } == {
+      newest = "newest_pk newest_sk KEYS_ONLY"
+      slug   = "slug_pk slug_sk KEYS_ONLY"
+    }
+    error_message = "The indexes are not those of services/content/src/store/dynamodb/keys.rs."
   }
   assert {
     condition     = { for id, secret in aws_secretsmanager_secret.source : id => secret.name } == { journal = "freshet-test/tidewater/journal", shop = "freshet-test/tidewater/shop" }

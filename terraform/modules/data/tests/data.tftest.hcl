@@ -15,7 +15,7 @@ run "everything_is_encrypted_private_and_kept" {
     error_message = "A table is not encrypted with the environment's key."
   }
   assert {
-    condition     = alltrue([for table in aws_dynamodb_table.this : table.deletion_protection_enabled && table.point_in_time_recovery[0].enabled && table.ttl[0].attribute_name == "expires_at"])
+    condition     = alltrue([for table in aws_dynamodb_table.this : table.deletion_protection_enabled && table.point_in_time_recovery[0].enabled && table.ttl[0].attribute_name == "ttl"])
     error_message = "A table can be deleted, or has no point in time to go back to, or expires nothing."
   }
   assert {
@@ -38,6 +38,24 @@ run "everything_is_encrypted_private_and_kept" {
   assert {
     condition     = alltrue([for rules in aws_s3_bucket_server_side_encryption_configuration.this : one(rules.rule).apply_server_side_encryption_by_default[0].kms_master_key_id == aws_kms_key.this.arn])
     error_message = "A bucket is not encrypted with the environment's key."
+  }
+}
+
+run "the_indexes_are_those_of_the_services" {
+  command = apply
+
+  assert {
+    condition     = [for index in aws_dynamodb_table.this["deliveries"].global_secondary_index : "${index.name} ${index.hash_key} ${index.range_key} ${index.projection_type}"] == ["received received_pk received_sk KEYS_ONLY"]
+    error_message = "The index is not that of services/content/src/store/dynamodb/keys.rs."
+  }
+}
+
+run "content_never_expires_from_its_bucket" {
+  command = apply
+
+  assert {
+    condition     = alltrue([for rule in aws_s3_bucket_lifecycle_configuration.this["bodies"].rule : length(rule.expiration) == 0 || rule.filter[0].prefix == "bodies/"])
+    error_message = "Entries that are too large for a table are kept as long as the table names them."
   }
 }
 
