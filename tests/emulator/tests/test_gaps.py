@@ -348,6 +348,13 @@ class Terraform(unittest.TestCase):
         found = ec2.describe_security_group_rules(SecurityGroupRuleIds=ids)["SecurityGroupRules"]
         self.assertEqual([one["Description"] for one in found], ["to itself"])
 
+    def test_replicas_of_secrets_have_their_keys(self):
+        secrets, secret = client("secretsmanager"), name("secret")
+        replica = {"Region": "eu-west-1", "KmsKeyId": "arn:aws:kms:eu-west-1:123456789012:key/1"}
+        secrets.create_secret(Name=secret, SecretString="x", AddReplicaRegions=[replica])
+        found = secrets.describe_secret(SecretId=secret)["ReplicationStatus"]
+        self.assertEqual([one["KmsKeyId"] for one in found], [replica["KmsKeyId"]])
+
     def test_composite_alarms(self):
         watch, alarm = client("cloudwatch"), name("alarm")
         watch.put_composite_alarm(AlarmName=alarm, AlarmRule="ALARM(x)")
