@@ -33,6 +33,7 @@ locals {
     # A JSON string is a YAML string too; a bare line that begins with a quote is not.
     command      = jsonencode(site.line)
     output       = jsonencode("export FRESHET_OUTPUT=\"$PWD/${site.result}\"")
+    runtime      = site.preset == "jekyll" ? "ruby: 3.3" : "nodejs: 22"
     hugo_version = site.preset == "hugo" ? var.hugo_version : ""
   }) }
 }

@@ -147,6 +147,10 @@ run "every_preset_has_a_buildspec" {
     error_message = "A buildspec is no YAML."
   }
   assert {
+    condition     = yamldecode(aws_codebuild_project.site["jekyll"].source[0].buildspec).phases.install.runtime-versions == { ruby = 3.3 } && yamldecode(aws_codebuild_project.site["astro"].source[0].buildspec).phases.install.runtime-versions == { nodejs = 22 }
+    error_message = "A generator runs on another language, or on any version of it."
+  }
+  assert {
     condition     = length([for command in yamldecode(aws_codebuild_project.site["hugo"].source[0].buildspec).phases.install.commands : command if strcontains(command, "sha256sum")]) == 1
     error_message = "Hugo is installed without its checksum."
   }
