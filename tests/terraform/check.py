@@ -80,6 +80,8 @@ def tables():
         ours = "RECEIVED" if module.startswith("data") else "NEWEST|SLUG"
         names = rf"PK|SK|(?:{ours if service == 'content' else '[A-Z_]+'})(?:_PK|_SK)?"
         found = re.findall(rf'const ({names}): &str = "([a-z_0-9]+)";', keys.read_text())
+        for of_index in re.findall(r'name: "(\w+)", names: \("(\w+)", "(\w+)"\)', keys.read_text()):
+            found += [("a name of an index", value) for value in of_index]
         problems += [f"{module}: there is no {value}, which {keys} has as {name}" for name, value in found
                      if not re.search(rf"\b{value}\b", text)]
     return problems

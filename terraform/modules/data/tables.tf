@@ -8,8 +8,15 @@ locals {
       indexes = { received = { hash = "received_pk", range = "received_sk", projection = "KEYS_ONLY" } }
     }
     builds = {
-      hash    = "pk", range = "sk"
-      indexes = {}
+      hash = "pk", range = "sk"
+      # All sparse; lists read whole items from them.
+      indexes = {
+        list   = { hash = "list_pk", range = "list_sk", projection = "ALL" }
+        list2  = { hash = "list2_pk", range = "list2_sk", projection = "ALL" }
+        list3  = { hash = "list3_pk", range = "list3_sk", projection = "ALL" }
+        client = { hash = "client_pk", range = "client_sk", projection = "ALL" }
+        site   = { hash = "site_pk", range = "site_sk", projection = "ALL" }
+      }
     }
   }
 

@@ -50,6 +50,17 @@ run "the_indexes_are_those_of_the_services" {
   }
 }
 
+run "the_builds_have_five_sparse_indexes" {
+  command = apply
+
+  assert {
+    condition = { for index in aws_dynamodb_table.this["builds"].global_secondary_index : index.name => "${index.hash_key} ${index.range_key}" } == {
+      list = "list_pk list_sk", list2 = "list2_pk list2_sk", list3 = "list3_pk list3_sk", client = "client_pk client_sk", site = "site_pk site_sk"
+    }
+    error_message = "The indexes are not those of services/build/src/store/dynamodb/keys.rs."
+  }
+}
+
 run "content_never_expires_from_its_bucket" {
   command = apply
 
