@@ -91,3 +91,20 @@ def _right_arn(before):
         self.arn = re.sub(r":cloudfront:(\d+):", r":cloudfront::\1:", self.arn)
 
     return init
+
+
+@replaces(models.DistributionConfig, "__init__")
+def _groups_are_origins(before):
+    """A behaviour may name a group of origins, which moto does not look for."""
+
+    def init(self, config):
+        behaviour = config.get("DefaultCacheBehavior", {})
+        wanted = behaviour.get("TargetOriginId")
+        groups = [group["Id"] for group in config.get("OriginGroups", {}).get("Items", [])]
+        if wanted in groups:
+            behaviour["TargetOriginId"] = config["Origins"]["Items"][0]["Id"]
+        before(self, config)
+        if wanted in groups:
+            self.DefaultCacheBehavior.target_origin_id = wanted
+
+    return init

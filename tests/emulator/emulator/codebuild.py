@@ -11,6 +11,7 @@ import time
 import moto.codebuild.responses as responses
 import moto.moto_api._internal.urls as api
 from moto.codebuild.exceptions import ResourceNotFoundException
+from moto.codebuild.models import CodeBuildBackend
 from moto.codebuild.responses import CodeBuildResponse
 from moto.core.utils import unix_time
 from moto.events.models import events_backends
@@ -175,3 +176,13 @@ def _set_plan(self, request, full_url, headers):
 
 existing(api, "url_paths")
 api.url_paths["{0}/moto-api/codebuild"] = api.response_instance.codebuild_plan
+
+
+@replaces(CodeBuildBackend, "delete_project")
+def _by_name_or_arn(before):
+    """Terraform deletes by ARN, which moto does not find and calls a success."""
+
+    def delete_project(self, project_name):
+        return before(self, project_name.rsplit(":project/", 1)[-1])
+
+    return delete_project

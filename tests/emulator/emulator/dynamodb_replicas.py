@@ -29,6 +29,9 @@ def _replicas(before):
                 replica.region_name = region
                 replica.table_arn = table.table_arn.replace(f":{table.region_name}:", f":{region}:", 1)
                 replica.continuous_backups = copy.deepcopy(table.continuous_backups)
+                if spec.get("KMSMasterKeyId"):
+                    replica.sse_specification = {**(table.sse_specification or {}), "Enabled": True,
+                                                 "KMSMasterKeyId": spec["KMSMasterKeyId"]}
                 replica._replicas = group
                 group[region] = replica
                 there.tables[table.name] = replica

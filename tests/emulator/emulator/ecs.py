@@ -1,4 +1,5 @@
-"""ECS: moto takes Service Connect, the circuit breaker and zone rebalancing, and forgets them. Echoed, not simulated."""
+"""ECS: moto takes Service Connect, the circuit breaker, zone rebalancing and capacity providers, and forgets them.
+Echoed, not simulated."""
 
 from moto.ecs.responses import EC2ContainerServiceResponse
 
@@ -20,6 +21,10 @@ def _echo(self, answer):
         value = self._get_param(parameter)
         if value is not None:
             setattr(service, attribute, value)
+    strategy = self._get_param("capacityProviderStrategy")
+    if strategy:
+        # It takes the place of a launch type, which moto invents.
+        service.capacity_provider_strategy, service.launch_type = strategy, None
     connect = self._get_param("serviceConnectConfiguration")
     if connect is not None and service.deployments:
         service.deployments[0]["serviceConnectConfiguration"] = connect

@@ -1,9 +1,11 @@
-"""S3: conditional writes that race, and two answers that are not those of the API."""
+"""S3: conditional writes that race, two answers that are not those of the API, and policies about TLS."""
 
+import json
 import threading
 
+from moto.iam.access_control import IAMPolicy
 from moto.s3.exceptions import NoSuchUpload
-from moto.s3.models import S3Backend
+from moto.s3.models import FakeBucket, S3Backend
 from moto.s3.responses import S3Response
 
 from .patching import replaces
@@ -53,3 +55,19 @@ def _known_upload(before):
 
 for _name in ("upload_part", "complete_multipart_upload"):
     replaces(S3Backend, _name)(_known_upload)
+
+
+@replaces(FakeBucket, "get_permission")
+def _as_if_with_tls(before):
+    """moto reads no conditions, so that a bucket that wants TLS would refuse everybody. Here is no TLS: every call
+    counts as made with it."""
+
+    def get_permission(self, action, resource):
+        if self.policy is None:
+            return before(self, action, resource)
+        policy = json.loads(self.policy)
+        tls = {"Bool": {"aws:SecureTransport": "false"}}
+        rest = [one for one in policy["Statement"] if not (one["Effect"] == "Deny" and one.get("Condition") == tls)]
+        return IAMPolicy(json.dumps({**policy, "Statement": rest})).is_action_permitted(action, resource)
+
+    return get_permission

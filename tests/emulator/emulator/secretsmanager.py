@@ -1,6 +1,6 @@
-"""Secrets Manager: after AWSCURRENT moved to another version, a plain read still gave the old one."""
+"""Secrets Manager: after AWSCURRENT moved to another version, a plain read still gave the old one; keys of replicas."""
 
-from moto.secretsmanager.models import SecretsManagerBackend
+from moto.secretsmanager.models import FakeSecret, SecretsManagerBackend
 
 from .patching import replaces
 
@@ -16,3 +16,15 @@ def _plain_reads_are_current(before):
         return before(self, secret_id, version_id, version_stage)
 
     return get_secret_value
+
+
+@replaces(FakeSecret, "create_replicas")
+def _keys_of_replicas(before):
+    def create_replicas(self, replica_regions, force_overwrite):
+        replicas = before(self, replica_regions, force_overwrite)
+        for replica, given in zip(replicas, replica_regions or []):
+            if given.get("KmsKeyId"):
+                replica.config["KmsKeyId"] = given["KmsKeyId"]
+        return replicas
+
+    return create_replicas

@@ -226,6 +226,11 @@ class Builds(unittest.TestCase):
             artifacts={"type": "NO_ARTIFACTS"}, environment=environment,
             serviceRole="arn:aws:iam::123456789012:role/service-role/x")
 
+    def test_a_project_is_deleted_by_its_arn_too(self):
+        arn = self.builds.batch_get_projects(names=[self.project])["projects"][0]["arn"]
+        self.builds.delete_project(name=arn)
+        self.assertNotIn(self.project, self.builds.list_projects()["projects"])
+
     def start(self, **more):
         return self.builds.start_build(projectName=self.project, **more)["build"]
 
@@ -313,6 +318,43 @@ class Terraform(unittest.TestCase):
         self.assertTrue(found["deploymentConfiguration"]["deploymentCircuitBreaker"]["enable"])
         self.assertEqual(found["availabilityZoneRebalancing"], "DISABLED")
 
+    def test_a_service_keeps_its_capacity_provider(self):
+        ecs, cluster, service, task = client("ecs"), name("cluster"), name("service"), name("task")
+        ecs.create_cluster(clusterName=cluster)
+        ecs.register_task_definition(family=task, containerDefinitions=[{"name": "a", "image": "b", "memory": 64}])
+        strategy = [{"capacityProvider": "FARGATE_SPOT", "weight": 1, "base": 0}]
+        ecs.create_service(cluster=cluster, serviceName=service, taskDefinition=task, desiredCount=1,
+                           capacityProviderStrategy=strategy)
+        found = ecs.describe_services(cluster=cluster, services=[service])["services"][0]
+        self.assertEqual(found["capacityProviderStrategy"], strategy)
+        self.assertFalse(found.get("launchType"))
+
+    def test_budgets_have_tags(self):
+        budgets, made = client("budgets"), name("budget")
+        budgets.create_budget(
+            AccountId="123456789012", ResourceTags=[{"Key": "a", "Value": "1"}],
+            Budget={"BudgetName": made, "BudgetType": "COST", "TimeUnit": "MONTHLY",
+                    "BudgetLimit": {"Amount": "1", "Unit": "USD"}})
+        arn = f"arn:aws:budgets::123456789012:budget/{made}"
+        self.assertEqual(budgets.list_tags_for_resource(ResourceARN=arn)["ResourceTags"], [{"Key": "a", "Value": "1"}])
+
+    def test_a_rule_about_another_group_keeps_its_description(self):
+        ec2 = client("ec2")
+        group = ec2.create_security_group(GroupName=name("group"), Description="x")["GroupId"]
+        pair = {"GroupId": group, "Description": "to itself"}
+        permission = {"IpProtocol": "tcp", "FromPort": 1, "ToPort": 1, "UserIdGroupPairs": [pair]}
+        made = ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[permission])["SecurityGroupRules"]
+        ids = [one["SecurityGroupRuleId"] for one in made]
+        found = ec2.describe_security_group_rules(SecurityGroupRuleIds=ids)["SecurityGroupRules"]
+        self.assertEqual([one["Description"] for one in found], ["to itself"])
+
+    def test_replicas_of_secrets_have_their_keys(self):
+        secrets, secret = client("secretsmanager"), name("secret")
+        replica = {"Region": "eu-west-1", "KmsKeyId": "arn:aws:kms:eu-west-1:123456789012:key/1"}
+        secrets.create_secret(Name=secret, SecretString="x", AddReplicaRegions=[replica])
+        found = secrets.describe_secret(SecretId=secret)["ReplicationStatus"]
+        self.assertEqual([one["KmsKeyId"] for one in found], [replica["KmsKeyId"]])
+
     def test_composite_alarms(self):
         watch, alarm = client("cloudwatch"), name("alarm")
         watch.put_composite_alarm(AlarmName=alarm, AlarmRule="ALARM(x)")
@@ -333,6 +375,57 @@ class Terraform(unittest.TestCase):
         with self.assertRaises(ClientError) as error:
             front.get_response_headers_policy(Id=made)
         self.assertEqual(code(error), "NoSuchResponseHeadersPolicy")
+
+    def test_a_behaviour_names_a_group_of_origins(self):
+        origins = [{"Id": one, "DomainName": f"{one}.s3.amazonaws.com", "S3OriginConfig": {"OriginAccessIdentity": ""}}
+                   for one in ("a", "b")]
+        group = {"Id": "both", "FailoverCriteria": {"StatusCodes": {"Quantity": 1, "Items": [503]}},
+                 "Members": {"Quantity": 2, "Items": [{"OriginId": "a"}, {"OriginId": "b"}]}}
+        made = client("cloudfront").create_distribution(DistributionConfig={
+            "CallerReference": name("ref"), "Comment": "", "Enabled": True,
+            "Origins": {"Quantity": 2, "Items": origins}, "OriginGroups": {"Quantity": 1, "Items": [group]},
+            "DefaultCacheBehavior": {"TargetOriginId": "both", "ViewerProtocolPolicy": "redirect-to-https"}})
+        found = made["Distribution"]["DistributionConfig"]
+        self.assertEqual(found["DefaultCacheBehavior"]["TargetOriginId"], "both")
+        self.assertEqual(found["OriginGroups"]["Items"], [group])
+
+    def test_a_bucket_that_wants_tls_is_used(self):
+        store, bucket = client("s3"), name("bucket")
+        store.create_bucket(Bucket=bucket)
+        deny = {"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": f"arn:aws:s3:::{bucket}/*"}
+        tls = {**deny, "Condition": {"Bool": {"aws:SecureTransport": "false"}}}
+        store.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [tls]}))
+        store.put_object(Bucket=bucket, Key="key", Body=b"x")
+        store.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [tls, deny]}))
+        with self.assertRaises(ClientError):
+            store.put_object(Bucket=bucket, Key="key", Body=b"x")
+
+    def test_functions_are_made_published_and_attached(self):
+        front, function = client("cloudfront"), name("function")
+        config = {"Comment": "", "Runtime": "cloudfront-js-2.0"}
+        made = front.create_function(Name=function, FunctionConfig=config, FunctionCode=b"function handler(e) {}")
+        with self.assertRaises(ClientError) as error:
+            front.describe_function(Name=function, Stage="LIVE")
+        self.assertEqual(code(error), "NoSuchFunctionExists")
+        front.publish_function(Name=function, IfMatch=made["ETag"])
+        live = front.describe_function(Name=function, Stage="LIVE")["FunctionSummary"]
+        self.assertEqual(live["FunctionConfig"]["Runtime"], "cloudfront-js-2.0")
+        kept = front.get_function(Name=function, Stage="LIVE")["FunctionCode"].read()
+        self.assertEqual(kept, b"function handler(e) {}")
+        arn = live["FunctionMetadata"]["FunctionARN"]
+        attached = {"Quantity": 1, "Items": [{"EventType": "viewer-request", "FunctionARN": arn}]}
+        distribution = front.create_distribution(DistributionConfig={
+            "CallerReference": name("ref"), "Comment": "", "Enabled": True,
+            "Origins": {"Quantity": 1, "Items": [{
+                "Id": "o", "DomainName": "b.s3.amazonaws.com", "S3OriginConfig": {"OriginAccessIdentity": ""}}]},
+            "DefaultCacheBehavior": {"TargetOriginId": "o", "ViewerProtocolPolicy": "redirect-to-https",
+                                     "FunctionAssociations": attached}})["Distribution"]
+        found = distribution["DistributionConfig"]["DefaultCacheBehavior"]["FunctionAssociations"]
+        self.assertEqual(found, attached)
+        with self.assertRaises(ClientError) as error:
+            front.delete_function(Name=function, IfMatch="other")
+        self.assertEqual(code(error), "PreconditionFailed")
+        front.delete_function(Name=function, IfMatch=made["ETag"])
 
     def test_distributions_say_what_they_were_given(self):
         front = client("cloudfront")

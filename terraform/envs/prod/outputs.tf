@@ -1,0 +1,9 @@
+output "freshet" {
+  description = "Everything that people and programs need to know: environment of each task, names of tables, queues, buckets, secrets and sites, the webhooks' address."
+  value       = module.freshet
+}
+
+output "secondary" {
+  description = "The same of the second region, where there is one."
+  value       = one(module.secondary)
+}
