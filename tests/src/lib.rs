@@ -7,6 +7,8 @@
 //! - Only processes that were started here are ended, by their id.
 
 pub mod catalogues;
+#[cfg(feature = "aws")]
+pub mod cluster;
 pub mod files;
 pub mod gate;
 pub mod grpc;

@@ -38,7 +38,7 @@ pub fn workspace() -> PathBuf {
     path
 }
 
-fn target() -> PathBuf {
+pub(crate) fn target() -> PathBuf {
     if let Some(target) = std::env::var_os("CARGO_TARGET_DIR") {
         return workspace().join(target);
     }

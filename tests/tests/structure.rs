@@ -99,6 +99,7 @@ const EDGES: [(&str, &[&str]); 15] = [
     (
         "freshet-tests",
         &[
+            "aws",
             "build",
             "bus",
             "content",

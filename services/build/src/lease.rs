@@ -145,8 +145,9 @@ mod tests {
         let holding = tokio::spawn({
             let dead = dead.clone();
             async move {
+                let unasked = Shutdown::new();
                 tokio::select! {
-                    () = hold(&first, &Shutdown::new()) => {}
+                    () = hold(&first, &unasked) => {}
                     () = dead.stopping() => {}
                 }
             }

@@ -171,6 +171,7 @@ impl World {
     pub(crate) fn start_with(&self, runners: Runners, hosting: Arc<dyn Hosting>) -> Process {
         let db = Db::open(&self.folder.path().join("build.db"), &[MIGRATIONS], DbOptions::default()).expect("opens");
         let deps = BuildDeps {
+            lease: None,
             store: Arc::new(SqliteBuildStore::open(db)),
             queue: self.queue.clone(),
             runners,

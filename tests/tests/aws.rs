@@ -1,0 +1,174 @@
+//! The five programs on the AWS engine, end to end, against an emulator.
+
+#![cfg(feature = "aws")]
+
+use std::path::Path;
+use std::sync::Arc;
+
+use freshet_domain::Timestamp;
+use freshet_domain::catalogue::{Catalogue, Source};
+use freshet_kit::catalogue::parse;
+use freshet_kit::secret::LocalSecrets;
+use freshet_proto::control::v1::Progress;
+use freshet_providers::Registry;
+use freshet_tests::catalogues::{client, secrets};
+use freshet_tests::cluster::{Cluster, PROGRAMS};
+use freshet_tests::{Answer, Sample, samples, wait_for};
+
+const SOURCES: [&str; 5] = ["journal", "stories", "shop", "workshop", "bulletin"];
+
+/// A site that the build service renders itself and puts into its bucket.
+fn site(bucket: &str) -> String {
+    format!("quiet_period = \"100ms\"\nmax_wait = \"2s\"\n[client.site.aws]\nbucket = \"{bucket}\"\n")
+}
+
+struct World {
+    cluster: Cluster,
+    registry: Registry,
+    catalogue: Catalogue,
+    bucket: String,
+}
+
+impl World {
+    async fn start() -> Option<Self> {
+        let bucket = std::sync::Mutex::new(String::new());
+        let make = |name: &str| {
+            name.clone_into(&mut bucket.lock().expect("fine"));
+            client("tidewater", &SOURCES, &site(name))
+        };
+        let cluster = Cluster::start(&["tidewater"], make, &[]).await?;
+        let bucket = bucket.into_inner().expect("fine");
+        let registry = Registry::new();
+        let local = LocalSecrets::new(secrets(), ".", None);
+        let catalogue = parse(&client("tidewater", &SOURCES, &site(&bucket)), Path::new("."), &registry, &local);
+        Some(Self { cluster, registry, catalogue: catalogue.expect("good"), bucket })
+    }
+
+    fn source(&self, name: &str) -> Arc<Source> {
+        self.catalogue.source("tidewater", name).expect("a source").clone()
+    }
+
+    async fn send(&self, source: &str, sample: Sample<'_>) -> Answer {
+        let source = self.source(source);
+        let delivery = samples::make(&self.registry, &source, sample, Timestamp::now());
+        let url = format!("{}/webhook/{}/{}", self.cluster.address("ingress"), source.provider, source.id);
+        self.cluster.poster.send(delivery.method, &url, &delivery.headers, delivery.body.clone()).await
+    }
+
+    /// Everything that visitors can read.
+    async fn live(&self) -> String {
+        let bucket = self.cluster.bucket(&self.bucket);
+        let mut text = String::new();
+        for object in bucket.list("live/").await.expect("listed") {
+            if object.key.ends_with(".html") {
+                let page = bucket.get(&object.key).await.expect("read");
+                text.push_str(&page.map(|page| String::from_utf8_lossy(&page.body).into_owned()).unwrap_or_default());
+            }
+        }
+        text
+    }
+}
+
+/// Webhooks in at the edge, a site in the bucket, a receipt for each; and nothing is lost or done twice while programs
+/// are killed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p1_p2_p4_five_programs_bring_every_change_live_whatever_is_killed() {
+    let Some(mut world) = World::start().await else { return };
+    for source in SOURCES {
+        let delivery = world.send(source, Sample::new(1, 0)).await.kept("accepted").delivery_id();
+        world.cluster.clients("control").wait_live("tidewater", &delivery).await;
+        let entries = world.cluster.clients("content").entries("tidewater", source).await;
+        let title = &entries.first().and_then(|entry| entry.content.as_ref()).expect("an entry").title;
+        assert!(world.live().await.contains(title.as_str()), "{source}: `{title}` is on no page");
+    }
+    // P2: the same again has no effect.
+    let builds = world.cluster.clients("build").builds("tidewater", "www").await.len();
+    let journal = world.source("journal");
+    let twice = samples::make(&world.registry, &journal, Sample::new(2, 0), Timestamp::now());
+    let url = format!("{}/webhook/strapi/journal", world.cluster.address("ingress"));
+    let post = async || world.cluster.poster.send(twice.method, &url, &twice.headers, twice.body.clone()).await;
+    let first = post().await.kept("accepted").delivery_id();
+    let again = post().await.delivery_id();
+    world.cluster.clients("control").wait_live("tidewater", &first).await;
+    let stored = world.cluster.clients("content").deliveries("tidewater").await;
+    assert_eq!(stored.len(), SOURCES.len() + 1, "{again} of {first}");
+    assert_eq!(world.cluster.clients("build").builds("tidewater", "www").await.len(), builds + 1);
+
+    // Killed at once, started again: what was acknowledged becomes live.
+    let mut acknowledged = Vec::new();
+    for (round, service) in PROGRAMS.into_iter().enumerate() {
+        let number = 10 + round as u64;
+        let before = world.send("shop", Sample::new(number, 0)).await;
+        if before.status == 202 {
+            acknowledged.push(before.delivery_id());
+        }
+        world.cluster.kill(service);
+        if service == "content" || service == "validation" {
+            // P9: what cannot be judged must come again; what content cannot take is kept in the spool.
+            let during = world.send("journal", Sample::new(100 + number, 0)).await;
+            match service {
+                "content" => acknowledged.push(during.kept("spooled").delivery_id()),
+                _ => assert_eq!(during.status, 503, "{}", during.body),
+            }
+        }
+        world.cluster.launch(service).await;
+        world.cluster.wait_ready(service).await;
+    }
+    for delivery in &acknowledged {
+        world.cluster.clients("control").wait_live("tidewater", delivery).await;
+    }
+    for service in PROGRAMS.iter().rev() {
+        assert!(world.cluster.stop(service).await, "{service}: {}", world.cluster.logged(service));
+    }
+    for service in PROGRAMS {
+        let log = world.cluster.logged(service);
+        for (_, secret) in secrets() {
+            assert!(!log.contains(&secret), "P8: a secret is in the log of {service}");
+        }
+    }
+}
+
+/// Two tasks of the build service: one schedules; when it is killed the other one does, and no change is built twice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p2_p4_a_second_build_task_takes_over() {
+    let Some(mut world) = World::start().await else { return };
+    world.cluster.second_build().await;
+    assert!(world.cluster.logged("build-2").contains("stands by"), "{}", world.cluster.logged("build-2"));
+    let first = world.send("shop", Sample::new(1, 0)).await.kept("accepted").delivery_id();
+    world.cluster.clients("control").wait_live("tidewater", &first).await;
+    world.cluster.kill("build");
+    let second = world.send("shop", Sample::new(2, 0)).await.kept("accepted").delivery_id();
+    let builds = world.cluster.clients("build-2");
+    wait_for("the other task to build", || async {
+        let site = builds.site("tidewater", "www").await;
+        match (&site.pending_batch, &site.running_build, builds.builds("tidewater", "www").await.len()) {
+            (None, None, 2..) => Ok(()),
+            (pending, running, count) => Err(format!("{pending:?} {running:?} {count}")),
+        }
+    })
+    .await;
+    world.cluster.launch("build").await;
+    world.cluster.wait_ready("build").await;
+    let receipt = world.cluster.clients("control").wait_progress("tidewater", &second, Progress::Live).await;
+    assert_eq!(receipt.progress(), Progress::Live);
+    assert_eq!(builds.builds("tidewater", "www").await.len(), 2);
+}
+
+/// What is missing is said by name, and the program is not ready.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_missing_table_is_named_and_not_ready() {
+    let Some(mut world) = World::start().await else { return };
+    let table = format!("{}deliveries", world.cluster.prefix);
+    let dynamo = aws_sdk_dynamodb::Client::new(world.cluster.aws());
+    dynamo.delete_table().table_name(&table).send().await.expect("gone");
+    world.cluster.kill("content");
+    world.cluster.launch("content").await;
+    wait_for("the log to name the table", || async {
+        let log = world.cluster.logged("content");
+        if log.contains(&format!("the table {table} is not there")) { Ok(()) } else { Err(log) }
+    })
+    .await;
+    assert!(!world.cluster.is_healthy("content"));
+    freshet_content::store::dynamodb::provision::deliveries_table(&dynamo, &table).await.expect("made");
+    world.cluster.wait_ready("content").await;
+}
