@@ -108,12 +108,8 @@ impl Cluster {
             made(manager.create_secret().name(format!("{prefix}{name}")).secret_string(*value).send().await);
         }
 
-        let mut common = BTreeMap::from([
-            ("AWS_ENDPOINT_URL".to_owned(), testing::endpoint()?),
-            ("AWS_ACCESS_KEY_ID".to_owned(), "test".to_owned()),
-            ("AWS_SECRET_ACCESS_KEY".to_owned(), "test".to_owned()),
-            ("AWS_REGION".to_owned(), "us-east-1".to_owned()),
-            ("AWS_EC2_METADATA_DISABLED".to_owned(), "true".to_owned()),
+        let mut common = aws_environment(&testing::endpoint()?);
+        common.extend([
             ("FRESHET_CATALOGUE__LOCATION".to_owned(), catalogue),
             ("FRESHET_CATALOGUE__POLL".to_owned(), "1s".to_owned()),
             ("FRESHET_SERVICE__DRAIN_DELAY".to_owned(), "0s".to_owned()),
@@ -163,6 +159,17 @@ impl Cluster {
                 ]),
             ),
         ]);
+        Some(Self::run(config, folder, environment, key, prefix).await)
+    }
+
+    /// Starts the programs with these variables, on free ports, and waits until all are ready.
+    pub async fn run(
+        config: freshet_aws::SdkConfig,
+        folder: TempDir,
+        environment: BTreeMap<String, BTreeMap<String, String>>,
+        key: String,
+        prefix: String,
+    ) -> Self {
         let mut cluster =
             Self { config, folder, environment, programs: BTreeMap::new(), key, prefix, poster: Poster::new() };
         for service in PROGRAMS {
@@ -171,7 +178,7 @@ impl Cluster {
         for service in PROGRAMS {
             cluster.wait_ready(service).await;
         }
-        Some(cluster)
+        cluster
     }
 
     fn log(&self, service: &str) -> PathBuf {
@@ -313,6 +320,18 @@ impl Drop for Cluster {
             let _ = program.child.wait();
         }
     }
+}
+
+/// What AWS clients read from the environment.
+pub fn aws_environment(endpoint: &str) -> BTreeMap<String, String> {
+    let pairs = [
+        ("AWS_ENDPOINT_URL", endpoint),
+        ("AWS_ACCESS_KEY_ID", "test"),
+        ("AWS_SECRET_ACCESS_KEY", "test"),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_EC2_METADATA_DISABLED", "true"),
+    ];
+    pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
 }
 
 fn made<T, E: std::fmt::Debug>(result: Result<T, E>) -> T {
