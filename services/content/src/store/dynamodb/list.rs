@@ -29,12 +29,15 @@ const BATCH: usize = 100;
 
 type Order = fn(&Item) -> Result<String, Error>;
 
+/// The key of the entry that an item of an index names.
+type Name = fn(&Item) -> Result<Key, Error>;
+
 /// What there is to look at, in order.
 enum Walking<'s> {
     /// Types one after another, each in the order of its keys; the items are the entries.
     Types { ranges: VecDeque<Vec<Range>>, walk: Option<Walk<'s, Order>> },
     /// An index; its items name the entries.
-    Index { walk: Walk<'s, Order>, name: fn(&Item) -> Result<Key, Error> },
+    Index { walk: Walk<'s, Order>, name: Name },
     /// Read already.
     Gathered(VecDeque<State>),
 }
@@ -144,7 +147,7 @@ impl<'s> List<'s> {
     /// By slug or tag, in the order of the keys.
     fn by_word(&self, after: Option<&EntryKey>) -> Walking<'s> {
         let query = self.query;
-        let (range, name): (_, fn(&Item) -> Result<Key, Error>) = match (&query.slug, &query.tag) {
+        let (range, name): (_, Name) = match (&query.slug, &query.tag) {
             (Some(slug), _) => {
                 let range = Range::of(&self.table, keys::slug(slug));
                 (range.index(keys::SLUG, (keys::SLUG_PK, keys::SLUG_SK)), own_key)
