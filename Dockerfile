@@ -15,6 +15,8 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,targe
        target/release/freshet-build target/release/freshet-control /app/
 
 FROM gcr.io/distroless/cc-debian12:nonroot AS base
+# The root is read-only; builds and snapshots on their way need a place.
+VOLUME ["/tmp"]
 WORKDIR /tmp
 USER nonroot
 ENV FRESHET_GRPC__ADDRESS=0.0.0.0:8081

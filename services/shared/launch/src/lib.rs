@@ -150,6 +150,9 @@ where
     F: Future<Output = anyhow::Result<()>>,
 {
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    if let Some(endpoint) = &common.otlp_endpoint {
+        tracing::warn!(endpoint, "`telemetry.otlp_endpoint` is set, but this version exports no traces and metrics yet");
+    }
     let (readiness, shutdown) = (Readiness::new(), Shutdown::new());
     let starting = readiness.latch("start");
     let registry = Arc::new(freshet_providers::Registry::new());

@@ -29,12 +29,8 @@ pub struct Common {
     pub ca: Option<String>,
     /// References to our certificate and its key.
     pub identity: Option<(String, String)>,
-    /// Where traces and metrics go.
+    /// Where traces and metrics will go.
     pub otlp_endpoint: Option<String>,
-    /// Name of the environment in them.
-    pub environment: String,
-    /// Share of traces that are kept.
-    pub sample_ratio: f64,
 }
 
 impl Common {
@@ -58,9 +54,9 @@ impl Common {
             ca: some(layers.text("rpc.ca")),
             identity: cert.zip(key),
             otlp_endpoint: some(layers.text("telemetry.otlp_endpoint")),
-            environment: layers.text("telemetry.environment"),
-            sample_ratio: layers.ratio("telemetry.sample_ratio"),
         };
+        // Read, so that what is wrong is told before a version uses it.
+        layers.ratio("telemetry.sample_ratio");
         for (key, value) in [("catalogue.poll", settings.catalogue_poll), ("secrets.refresh", settings.secrets_refresh)]
         {
             if value < Duration::from_secs(1) {
