@@ -151,7 +151,10 @@ where
 {
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     if let Some(endpoint) = &common.otlp_endpoint {
-        tracing::warn!(endpoint, "`telemetry.otlp_endpoint` is set, but this version exports no traces and metrics yet");
+        tracing::warn!(
+            endpoint,
+            "`telemetry.otlp_endpoint` is set, but this version exports no traces and metrics yet"
+        );
     }
     let (readiness, shutdown) = (Readiness::new(), Shutdown::new());
     let starting = readiness.latch("start");
