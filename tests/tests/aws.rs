@@ -69,6 +69,8 @@ impl World {
     }
 }
 
+/// `FRESHET_SOAK_ROUNDS` sets how often each program is killed (`scripts/soak`).
+///
 /// Webhooks in at the edge, a site in the bucket, a receipt for each; and nothing is lost or done twice while programs
 /// are killed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -96,8 +98,9 @@ async fn p1_p2_p4_five_programs_bring_every_change_live_whatever_is_killed() {
 
     // Killed at once, started again: what was acknowledged becomes live.
     let mut acknowledged = Vec::new();
-    for (round, service) in PROGRAMS.into_iter().enumerate() {
-        let number = 10 + round as u64;
+    let rounds: usize = std::env::var("FRESHET_SOAK_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
+    for (round, service) in PROGRAMS.into_iter().cycle().take(rounds * PROGRAMS.len()).enumerate() {
+        let number = 1_000 + 2 * round as u64;
         let before = world.send("shop", Sample::new(number, 0)).await;
         if before.status == 202 {
             acknowledged.push(before.delivery_id());
@@ -105,7 +108,7 @@ async fn p1_p2_p4_five_programs_bring_every_change_live_whatever_is_killed() {
         world.cluster.kill(service);
         if service == "content" || service == "validation" {
             // P9: what cannot be judged must come again; what content cannot take is kept in the spool.
-            let during = world.send("journal", Sample::new(100 + number, 0)).await;
+            let during = world.send("journal", Sample::new(number + 1, 0)).await;
             match service {
                 "content" => acknowledged.push(during.kept("spooled").delivery_id()),
                 _ => assert_eq!(during.status, 503, "{}", during.body),

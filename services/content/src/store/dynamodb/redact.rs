@@ -47,7 +47,8 @@ pub(super) async fn erase_bodies(shared: &Shared, prepared: &Prepared) -> Result
     Ok(erased)
 }
 
-async fn erase_body(shared: &Shared, item: &Item) -> Result<bool, Error> {
+/// Removes the raw body of a delivery, if it has one that is kept.
+pub(super) async fn erase_body(shared: &Shared, item: &Item) -> Result<bool, Error> {
     let stored = StoredDelivery::read(item)?;
     let Some(body) = stored.body else { return Ok(false) };
     if let Value::Object { key, .. } = &body {
@@ -64,8 +65,12 @@ async fn erase_body(shared: &Shared, item: &Item) -> Result<bool, Error> {
         .update_expression(update)
         .condition_expression("client = :client")
         .expression_attribute_values(":client", s(stored.delivery.client.as_str()));
-    call.send().await.map_err(|error| freshet_aws::error("UpdateItem", error))?;
-    Ok(true)
+    match call.send().await {
+        Ok(_) => Ok(true),
+        // Forgotten meanwhile.
+        Err(error) if freshet_aws::code(&error) == "ConditionalCheckFailedException" => Ok(false),
+        Err(error) => Err(freshet_aws::error("UpdateItem", error)),
+    }
 }
 
 /// The stored entries that the delivery's redactions cover, tombstones included.

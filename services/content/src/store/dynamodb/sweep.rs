@@ -11,7 +11,7 @@ use freshet_kit::Error;
 
 use super::Shared;
 use super::feed::{self, parts};
-use super::items::{StoredDelivery, Value, feed_range, stored_at, value_names};
+use super::items::{StoredDelivery, Value, feed_range, stored_at};
 use super::keys::{self, Key, SK};
 use super::list::named_entry;
 use crate::model::{RetentionLimits, Swept};
@@ -192,25 +192,7 @@ impl Sweep<'_> {
                     break;
                 }
                 last = Some(Row(item).text(keys::RECEIVED_SK)?.to_owned());
-                let Some(body) = stored.body else { continue };
-                if let Value::Object { key, .. } = &body {
-                    self.shared.objects.delete(key).await?;
-                }
-                let update = format!("REMOVE {}", value_names("body").join(", "));
-                let call = self
-                    .shared
-                    .db
-                    .client
-                    .update_item()
-                    .table_name(&self.shared.deliveries)
-                    .set_key(Some(keys::delivery(stored.delivery.delivery).item()))
-                    .update_expression(update)
-                    .condition_expression("attribute_exists(pk)");
-                match call.send().await {
-                    Ok(_) => swept.body_segments += 1,
-                    Err(error) if freshet_aws::code(&error) == "ConditionalCheckFailedException" => {}
-                    Err(error) => return Err(freshet_aws::error("UpdateItem", error)),
-                }
+                swept.body_segments += u64::from(super::redact::erase_body(self.shared, item).await?);
             }
             swept.more |= items.len() >= BIT && last.as_ref().is_some_and(|last| *last > from);
             if let Some(last) = last {

@@ -37,9 +37,11 @@ impl Tls {
             return Ok(endpoint);
         }
         let mut config = ClientTlsConfig::new();
-        if let Some(ca) = &self.ca {
-            config = config.ca_certificate(Certificate::from_pem(ca));
-        }
+        config = match &self.ca {
+            Some(ca) => config.ca_certificate(Certificate::from_pem(ca)),
+            // A public address has a certificate of a public authority.
+            None => config.with_enabled_roots(),
+        };
         if let Some(identity) = self.identity() {
             config = config.identity(identity);
         }
@@ -67,5 +69,62 @@ impl Tls {
             return Err(Error::invalid("address", "must begin with http://: this program is built without TLS"));
         }
         Ok(endpoint)
+    }
+}
+
+#[cfg(all(test, feature = "tls"))]
+mod tests {
+    use freshet_domain::Catalogue;
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+    use tokio::net::TcpListener;
+    use tonic_health::pb::HealthCheckRequest;
+    use tonic_health::pb::health_client::HealthClient;
+
+    use super::*;
+    use crate::rpc::{GrpcServer, connect_with};
+    use crate::{CatalogueHandle, Readiness, Shutdown};
+
+    type Issuer = CertifiedIssuer<'static, KeyPair>;
+
+    fn authority() -> Issuer {
+        let mut params = CertificateParams::new(Vec::<String>::new()).expect("good");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("an authority")
+    }
+
+    fn identity(of: &Issuer) -> (String, secrecy::SecretString) {
+        let key = KeyPair::generate().expect("a key");
+        let params = CertificateParams::new(vec!["localhost".to_owned()]).expect("good");
+        let certificate = params.signed_by(&key, of).expect("signed");
+        (certificate.pem(), key.serialize_pem().into())
+    }
+
+    async fn serve(tls: Tls, shutdown: &Shutdown) -> u16 {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let server = GrpcServer::new(CatalogueHandle::new(Catalogue::default())).await.with_tls(tls);
+        let serving = server.serve(listener, Readiness::new(), shutdown.clone());
+        shutdown.spawn("grpc", async move { serving.await.expect("served") });
+        port
+    }
+
+    async fn asks(url: &str, tls: &Tls) -> bool {
+        let mut client = HealthClient::new(connect_with(url, "", tls).expect("a channel"));
+        client.check(HealthCheckRequest { service: String::new() }).await.is_ok()
+    }
+
+    #[tokio::test]
+    async fn both_sides_must_show_a_certificate_of_the_authority() {
+        let (ours, theirs) = (authority(), authority());
+        let ca = Some(ours.pem());
+        let shutdown = Shutdown::new();
+        let port = serve(Tls { ca: ca.clone(), identity: Some(identity(&ours)) }, &shutdown).await;
+        let url = format!("https://localhost:{port}");
+        assert!(asks(&url, &Tls { ca: ca.clone(), identity: Some(identity(&ours)) }).await);
+        assert!(!asks(&url, &Tls { ca: ca.clone(), identity: None }).await, "no certificate");
+        assert!(!asks(&url, &Tls { ca: ca.clone(), identity: Some(identity(&theirs)) }).await, "of another authority");
+        assert!(!asks(&url, &Tls { ca: Some(theirs.pem()), identity: Some(identity(&ours)) }).await, "not our server");
+        assert!(!asks(&format!("http://localhost:{port}"), &Tls::default()).await, "plain text");
+        shutdown.drain(std::time::Duration::from_secs(5)).await;
     }
 }
