@@ -13,8 +13,8 @@ use tokio::time::Instant;
 
 use super::Shared;
 use super::commit::Head;
-use super::items::{feed_changes, feed_range};
 use super::keys;
+use super::parts::{feed_changes, feed_range};
 use crate::model::{FeedChange, FeedPage, FeedQuery, OutboxBatch, OutboxClaim};
 use freshet_aws::dynamo::Row;
 use freshet_aws::dynamo::{self, Cancelled, Item, Range, Transacted, n, s};

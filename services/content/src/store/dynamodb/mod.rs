@@ -3,7 +3,7 @@
 //! | file | what |
 //! | --- | --- |
 //! | `keys` | the tables: every item, and what it is read by |
-//! | `items`, `spool` | items and rows of bytes, to and from the model |
+//! | `items`, `parts`, `spool` | items and rows of bytes, to and from the model |
 //! | `freshet_aws::dynamo` | calls, and several ranges read as one |
 //! | `plan` | what deliveries do to what is stored, decided in memory |
 //! | `commit` | group commit under the head of the client's feed |
@@ -18,6 +18,7 @@ mod invalidate;
 mod items;
 mod keys;
 mod list;
+mod parts;
 mod plan;
 #[cfg(any(test, feature = "testkit"))]
 pub mod provision;

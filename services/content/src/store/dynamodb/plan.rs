@@ -9,8 +9,9 @@ use aws_sdk_dynamodb::types::TransactWriteItem;
 use freshet_domain::{ChangeEffect, ChangeOp, ClientId, EntryKey, EntryStatus, Kind, Timestamp};
 use freshet_kit::Error;
 
-use super::items::{FeedOf, FeedRow, NewContent, State, StoredDelivery};
+use super::items::{NewContent, State, StoredDelivery};
 use super::keys::{self, FEED_PART, Key};
+use super::parts::{FeedOf, FeedRow};
 use crate::model::NewDelivery;
 use crate::rules::{self, Decision, Incoming, Write};
 use crate::store::codec::{Outcome, Outcomes};

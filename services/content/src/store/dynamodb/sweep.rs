@@ -11,9 +11,10 @@ use freshet_kit::Error;
 
 use super::Shared;
 use super::feed::{self, parts};
-use super::items::{StoredDelivery, Value, feed_range, stored_at};
+use super::items::{StoredDelivery, Value};
 use super::keys::{self, Key, SK};
 use super::list::named_entry;
+use super::parts::{feed_range, stored_at};
 use crate::model::{RetentionLimits, Swept};
 use crate::store::codec::damaged;
 use freshet_aws::dynamo::Row;
