@@ -10,7 +10,7 @@ ENV CARGO_PROFILE_RELEASE_STRIP=symbols
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/src/target \
     cargo build --release --locked \
       -p freshet-ingress -p freshet-validation -p freshet-content -p freshet-build -p freshet-control \
-      --features freshet-ingress/program,freshet-validation/program,freshet-content/program,freshet-build/program,freshet-control/program \
+      --features program \
     && mkdir /app && cp target/release/freshet-ingress target/release/freshet-validation target/release/freshet-content \
        target/release/freshet-build target/release/freshet-control /app/
 
