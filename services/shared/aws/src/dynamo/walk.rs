@@ -51,6 +51,8 @@ impl<'d, F: Fn(&Item) -> Result<String, Error>> Walk<'d, F> {
             let items = page.items.into_iter().map(|item| Ok(((self.order)(&item)?, item)));
             let items = items.collect::<Result<VecDeque<_>, Error>>()?;
             let part = &mut self.parts[number];
+            // Whoever asks for more after the first page looks at many.
+            part.range.limit = (part.range.limit * 4).min(500);
             part.waiting = items;
             part.ended = page.next.is_none();
             part.next = page.next;
