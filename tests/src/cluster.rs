@@ -14,6 +14,7 @@ use nix::unistd::Pid;
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
+use crate::collector::Collector;
 use crate::grpc::Clients;
 use crate::http::Poster;
 use crate::process::workspace;
@@ -62,6 +63,8 @@ pub struct Cluster {
     pub prefix: String,
     /// Posts.
     pub poster: Poster,
+    /// Takes what the programs export.
+    pub collector: Collector,
 }
 
 impl Cluster {
@@ -170,8 +173,18 @@ impl Cluster {
         key: String,
         prefix: String,
     ) -> Self {
+        let collector = Collector::start().await;
+        let mut environment = environment;
+        for environment in environment.values_mut() {
+            environment.extend([
+                ("FRESHET_TELEMETRY__OTLP_ENDPOINT".to_owned(), format!("http://{}", collector.address)),
+                ("OTEL_METRIC_EXPORT_INTERVAL".to_owned(), "1000".to_owned()),
+                ("OTEL_BSP_SCHEDULE_DELAY".to_owned(), "500".to_owned()),
+            ]);
+        }
+        let poster = Poster::new();
         let mut cluster =
-            Self { config, folder, environment, programs: BTreeMap::new(), key, prefix, poster: Poster::new() };
+            Self { config, folder, environment, programs: BTreeMap::new(), key, prefix, poster, collector };
         for service in PROGRAMS {
             cluster.launch(service).await;
         }

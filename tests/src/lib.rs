@@ -9,6 +9,8 @@
 pub mod catalogues;
 #[cfg(feature = "aws")]
 pub mod cluster;
+#[cfg(feature = "aws")]
+pub mod collector;
 pub mod files;
 pub mod gate;
 pub mod grpc;

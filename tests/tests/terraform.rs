@@ -116,8 +116,7 @@ fn environment(outputs: &Value, endpoint: &str, work: &Path) -> BTreeMap<String,
             variables.insert(address.to_owned(), "127.0.0.1:0".to_owned()).is_some(),
             "{service} is told {address}"
         );
-        // No collector listens here, and no balancer has to notice anything.
-        variables.remove("FRESHET_TELEMETRY__OTLP_ENDPOINT");
+        // No balancer has to notice anything.
         variables.insert("FRESHET_SERVICE__DRAIN_DELAY".to_owned(), "0s".to_owned());
         variables.insert("FRESHET_CATALOGUE__POLL".to_owned(), "1s".to_owned());
         if service == "build" {

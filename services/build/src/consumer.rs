@@ -3,11 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use freshet_bus::{ContentChanged, Message, Receipt};
-use freshet_domain::Catalogue;
+use freshet_bus::{ContentChanged, Message, Queue, Receipt, while_working};
+use freshet_domain::{Catalogue, Timestamp};
 use freshet_kit::error::chain;
 use freshet_kit::retry::{Backoff, chance};
+use freshet_kit::telemetry::{attribute, metrics, trace};
 use freshet_kit::{Error, Readiness, Shutdown};
+use tokio::time::Instant;
+use tracing::Span;
 
 use crate::BuildDeps;
 use crate::engine::{Engine, OfferedChange};
@@ -20,23 +23,27 @@ const MESSAGES_MAX: usize = 32;
 /// How long one poll waits, and so how long the soft stop may have to wait for it.
 const POLL: Duration = Duration::from_secs(2);
 
-/// For how long messages are hidden again while the store does not take them.
-const HIDE_AGAIN: Duration = Duration::from_secs(60);
-
 /// Starts the consumer.
 pub(crate) fn spawn(deps: &BuildDeps, shutdown: &Shutdown, readiness: &Readiness) {
     let latch = readiness.latch("build queue");
-    let consumer = Consumer { engine: Engine::new(deps), shutdown: shutdown.clone() };
+    let consumer = Consumer { engine: Engine::new(deps), shutdown: shutdown.clone(), done: Vec::new(), since: None };
     shutdown.spawn("build queue", async move { consumer.run(latch).await });
 }
 
 struct Consumer {
     engine: Engine,
     shutdown: Shutdown,
+    /// Taken, and still to be deleted.
+    done: Vec<Receipt>,
+    /// When the first of them was taken.
+    since: Option<Instant>,
 }
 
+/// Receipts that are deleted without waiting for more: the most that one call of SQS takes.
+const DELETE_AT: usize = 10;
+
 impl Consumer {
-    async fn run(&self, latch: freshet_kit::lifecycle::Latch) {
+    async fn run(mut self, latch: freshet_kit::lifecycle::Latch) {
         let mut latch = Some(latch);
         let backoff = Backoff { first: Duration::from_millis(200), max: Duration::from_secs(30) };
         let mut errors = 0;
@@ -48,9 +55,11 @@ impl Consumer {
                 Ok(messages) => {
                     errors = 0;
                     latch = None;
-                    if !messages.is_empty() {
+                    let idle = messages.is_empty();
+                    if !idle {
                         self.take(messages).await;
                     }
+                    self.delete(idle).await;
                 }
                 Err(error) => {
                     errors += 1;
@@ -59,6 +68,7 @@ impl Consumer {
                 }
             }
         }
+        self.delete(true).await;
         drop(latch);
     }
 
@@ -69,20 +79,38 @@ impl Consumer {
         }
     }
 
-    async fn take(&self, messages: Vec<Message>) {
+    async fn take(&mut self, messages: Vec<Message>) {
+        let queue = self.engine.deps.queue.clone();
         let catalogue = self.engine.deps.catalogue.get();
-        let sorted = sort(&catalogue, messages);
-        let Some(failed) = self.store(&sorted).await else { return };
+        if let Some(metrics) = metrics() {
+            metrics.receive_batch.record(messages.len() as f64, &[]);
+        }
+        let mut sorted = sort(&catalogue, messages);
+        for (message, error) in std::mem::take(&mut sorted.poison) {
+            bury(&*queue, &message, &error).await;
+        }
+        let all: Vec<Receipt> = sorted.messages.iter().map(|(receipt, _)| receipt.clone()).collect();
+        let Some(failed) = while_working(&*queue, &all, self.store(&sorted)).await else { return };
+        sorted.measure(self.engine.deps.clock.now());
         let taken = |needs: &BTreeSet<SiteKey>| needs.is_disjoint(&failed);
-        let done: Vec<Receipt> =
-            sorted.messages.into_iter().filter(|(_, needs)| taken(needs)).map(|(receipt, _)| receipt).collect();
-        if done.is_empty() {
+        let done = sorted.messages.into_iter().filter(|(_, needs)| taken(needs)).map(|(receipt, _)| receipt);
+        self.done.extend(done);
+        self.since.get_or_insert_with(Instant::now);
+    }
+
+    /// Deletes what was taken: when there is enough of it, when it has waited for long, or `now`.
+    async fn delete(&mut self, now: bool) {
+        let queue = &self.engine.deps.queue;
+        let is_due = self.since.is_some_and(|since| since.elapsed() >= queue.linger());
+        if self.done.is_empty() || !(now || is_due || self.done.len() >= DELETE_AT) {
             return;
         }
-        if let Err(error) = self.engine.deps.queue.delete(&done).await {
+        if let Err(error) = queue.delete(&self.done).await {
             // They come again, and the store knows them.
             tracing::warn!(error = %chain(&error), "taken messages could not be deleted from the build queue");
         }
+        self.done.clear();
+        self.since = None;
     }
 
     /// Stores every change. While the store is down this waits here instead of receiving the messages again and
@@ -104,8 +132,6 @@ impl Consumer {
                 if self.shutdown.is_stopping() {
                     return None;
                 }
-                let all: Vec<Receipt> = sorted.messages.iter().map(|(receipt, _)| receipt.clone()).collect();
-                let _ = self.engine.deps.queue.extend(&all, HIDE_AGAIN).await;
                 self.rest(backoff.jittered(attempt, chance())).await;
             }
         }
@@ -118,6 +144,22 @@ struct Sorted {
     sites: BTreeMap<SiteKey, Vec<OfferedChange>>,
     /// Messages, each with the sites that must have taken its changes before it is deleted.
     messages: Vec<(Receipt, BTreeSet<SiteKey>)>,
+    /// What cannot be read.
+    poison: Vec<(Message, Error)>,
+    /// When the events' changes were committed.
+    times: Vec<Timestamp>,
+    /// Of each event, until all of it is done.
+    _spans: Vec<Span>,
+}
+
+impl Sorted {
+    fn measure(&self, now: Timestamp) {
+        if let Some(metrics) = metrics() {
+            for time in &self.times {
+                metrics.event_age.record(now.since(*time).as_secs_f64(), &[]);
+            }
+        }
+    }
 }
 
 fn sort(catalogue: &Catalogue, messages: Vec<Message>) -> Sorted {
@@ -125,21 +167,51 @@ fn sort(catalogue: &Catalogue, messages: Vec<Message>) -> Sorted {
     for message in messages {
         match ContentChanged::from_body(&message.body) {
             Ok(Some(event)) => {
+                sorted.times.push(event.time);
+                sorted._spans.push(span(&event));
                 let needs = sort_event(catalogue, &event, &mut sorted.sites);
                 sorted.messages.push((message.receipt, needs));
             }
             Ok(None) => sorted.messages.push((message.receipt, BTreeSet::new())),
-            Err(error) => log_poison(&message, &error),
+            Err(error) => sorted.poison.push((message, error)),
         }
     }
     sorted
 }
 
-/// Left in the queue, which moves it to the dead-letter queue; said once, not at every delivery on the way there.
-fn log_poison(message: &Message, error: &Error) {
-    if message.receive_count <= 1 {
-        let bytes = message.body.len();
-        tracing::error!(body_bytes = bytes, error = %chain(error), "an event cannot be read, left to the dead-letter queue");
+/// Begun when the event is taken, in the trace of its first change; the others' traces are linked.
+fn span(event: &ContentChanged) -> Span {
+    let span = tracing::info_span!(
+        target: trace::TARGET,
+        "process",
+        otel.name = "process content.changed",
+        otel.kind = "consumer",
+        messaging.operation.type = "process",
+        messaging.batch.message_count = event.changes.len(),
+        client_id = %event.client,
+    );
+    let mut last = "";
+    for change in &event.changes {
+        match last {
+            "" => trace::set_parent(&span, &change.traceparent),
+            same if same == change.traceparent => {}
+            _ => trace::add_link(&span, &change.traceparent),
+        }
+        last = &change.traceparent;
+    }
+    trace::context(&span);
+    span
+}
+
+/// Moves what cannot be read out of the way. Should that fail, the queue does it after some receives.
+async fn bury(queue: &dyn Queue, message: &Message, error: &Error) {
+    let bytes = message.body.len();
+    tracing::error!(body_bytes = bytes, error = %chain(error), "an event cannot be read, it goes to the dead-letter queue");
+    if let Some(metrics) = metrics() {
+        metrics.events_unreadable.add(1, &[attribute("queue", "build")]);
+    }
+    if let Err(failed) = queue.bury(message, &chain(error).to_string()).await {
+        tracing::warn!(error = %chain(&failed), "an event could not be moved to the dead-letter queue");
     }
 }
 

@@ -7,12 +7,15 @@ use std::time::Duration;
 use freshet_domain::{BatchId, BuildId};
 use freshet_kit::error::chain;
 use freshet_kit::retry::{Backoff, chance};
+use freshet_kit::telemetry::trace;
 use freshet_kit::{Error, ErrorKind, Shutdown};
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, Span};
 
 use crate::engine::Engine;
 use crate::machine::{Input, Outcome, Phase, Report, SiteKey};
+use crate::measure;
 use crate::runner::{BuildJob, Output, RunOutcome};
 use crate::snapshot;
 use crate::workspace::Workspace;
@@ -58,8 +61,25 @@ async fn run(engine: &Engine, start: &Start, stops: broadcast::Receiver<BuildId>
         stop.cancel();
         std::future::pending::<()>().await;
     };
-    tracing::info!(build.id = %start.build, site = %start.key, build.attempt = start.attempt, "build starts");
-    let work = execute(engine, start, &stop, &told);
+    let span = tracing::info_span!(
+        target: trace::TARGET,
+        "build",
+        otel.name = format_args!("build {}", start.key),
+        otel.kind = "consumer",
+        otel.status_code = tracing::field::Empty,
+        client_id = %start.key.client,
+        site_id = %start.key.site,
+        freshet.build.id = %start.build,
+        freshet.batch.id = %start.batch,
+        freshet.build.attempt = start.attempt,
+        freshet.build.outcome = tracing::field::Empty,
+    );
+    trace::set_parent(&span, &start.traceparent);
+    let work = async {
+        tracing::info!(build.id = %start.build, site = %start.key, build.attempt = start.attempt, "build starts");
+        execute(engine, start, &stop, &told).await;
+    };
+    let work = work.instrument(span);
     tokio::select! {
         () = work => {}
         () = listen => {}
@@ -100,7 +120,9 @@ async fn execute(engine: &Engine, start: &Start, stop: &CancellationToken, told:
         Err(error) => Ok(RunOutcome::Failed(format!("the build's folder could not be made: {error}"))),
     };
     match outcome {
-        Ok(RunOutcome::Succeeded(output)) => publish(engine, start, &output, report).await,
+        Ok(RunOutcome::Succeeded(output)) => {
+            publish(engine, start, &output, report).instrument(part("publish")).await;
+        }
         Ok(RunOutcome::Failed(error)) => end(engine, start, Outcome::Failed(error), report).await,
         Ok(RunOutcome::Stopped) => {
             let outcome = if told.load(Ordering::SeqCst) { Outcome::Cancelled } else { Outcome::Interrupted };
@@ -127,10 +149,11 @@ async fn attempt(
         return Ok(RunOutcome::Failed("the site is no longer in the catalogue".to_owned()));
     };
     let prepared = tokio::select! {
-        prepared = prepare(engine, start, &site.sources, workspace) => prepared,
+        prepared = prepare(engine, start, &site.sources, workspace).instrument(part("snapshot")) => prepared,
         () = stop.cancelled() => return Ok(RunOutcome::Stopped),
     };
-    let traceparent = snapshot::build_traceparent(&start.traceparent, start.build);
+    // What the build does itself belongs below its span; where nothing is exported, into its changes' trace.
+    let traceparent = trace::current().unwrap_or_else(|| snapshot::build_traceparent(&start.traceparent, start.build));
     report.entries = Some(prepared?);
     report.traceparent = Some(traceparent.clone());
     report.log_location = Some(workspace.log.display().to_string());
@@ -149,9 +172,15 @@ async fn attempt(
         site_path: engine.deps.hosting.site_path(&start.key),
         now: engine.deps.clock.now(),
     };
-    let result = engine.deps.runners.of(site.build.preset).run(&job, stop).await;
+    let result = engine.deps.runners.of(site.build.preset).run(&job, stop).instrument(part("run")).await;
     report.log_tail = Some(result.log_tail);
+    report.log_location = result.log_location.or(report.log_location.take());
     Ok(result.outcome)
+}
+
+/// A part of a build, below the build's span.
+fn part(name: &'static str) -> Span {
+    tracing::info_span!(target: trace::TARGET, "part", otel.name = name)
 }
 
 async fn prepare(
@@ -217,11 +246,17 @@ async fn end(engine: &Engine, start: &Start, outcome: Outcome, report: Report) {
         Outcome::Cancelled => tracing::info!(build.id = %build, %site, "build cancelled"),
         Outcome::Interrupted => tracing::info!(build.id = %build, %site, "build interrupted, it starts again"),
     }
+    measure::span(&outcome);
     let backoff = Backoff { first: Duration::from_millis(50), max: Duration::from_secs(5) };
     for attempt in 1.. {
         let input = Input::BuildEnded { build, outcome: outcome.clone(), report: report.clone() };
         match engine.apply(site, input).await {
-            Ok(_) => return,
+            Ok(step) => {
+                if let Some(step) = step {
+                    measure::ended(site, &outcome, &step.effects);
+                }
+                return;
+            }
             Err(error) => {
                 tracing::warn!(build.id = %build, error = %chain(&error), "the end of a build is not stored yet");
                 tokio::time::sleep(backoff.jittered(attempt, chance())).await;

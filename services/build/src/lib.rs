@@ -28,6 +28,7 @@ pub mod hosting;
 mod hub;
 pub mod lease;
 pub mod machine;
+mod measure;
 pub mod render;
 pub mod runner;
 mod scheduler;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use freshet_domain::Timestamp;
 use freshet_kit::error::chain;
 use freshet_kit::retry::{Backoff, chance};
+use freshet_kit::telemetry::metrics;
 use freshet_kit::{Error, Readiness, Shutdown};
 
 use crate::BuildDeps;
@@ -37,6 +38,9 @@ pub(crate) fn spawn(deps: BuildDeps, shutdown: &Shutdown, readiness: &Readiness)
                 return;
             }
             tracing::info!("this task schedules");
+            if let Some(metrics) = metrics() {
+                metrics.lease_held.record(1, &[]);
+            }
             let holding = stop.clone();
             stop.spawn("build lease", async move { lease::hold(lease.as_ref(), &holding).await });
         }

@@ -41,6 +41,9 @@ pub struct ContentDeps {
     pub store: Arc<dyn store::Store>,
     /// Where published changes go.
     pub publisher: Arc<dyn freshet_bus::Publisher>,
+    /// The least time between two looks at an outbox that was empty: what comes meanwhile is published together. A
+    /// change that comes alone is published at once. Nothing where publishing costs nothing.
+    pub publish_pause: std::time::Duration,
     /// Which clients and sources there are.
     pub catalogue: CatalogueHandle,
     /// Tells the time.

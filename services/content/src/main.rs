@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use freshet_aws::Objects;
 use freshet_bus::aws::SnsPublisher;
@@ -22,6 +23,7 @@ struct Settings {
     tables: Tables,
     bucket: String,
     topic: String,
+    publish_pause: Duration,
 }
 
 fn read(layers: &Layers) -> Settings {
@@ -33,6 +35,7 @@ fn read(layers: &Layers) -> Settings {
         },
         bucket: layers.required("content.bodies_bucket"),
         topic: layers.required("bus.topic_arn"),
+        publish_pause: layers.duration("bus.publish_pause"),
     }
 }
 
@@ -55,7 +58,13 @@ async fn start(base: Base, settings: Settings) -> anyhow::Result<()> {
             publisher.check().await
         }
     });
-    let deps = ContentDeps { store, publisher, catalogue: base.catalogue.clone(), clock: base.clock.clone() };
+    let deps = ContentDeps {
+        store,
+        publisher,
+        publish_pause: settings.publish_pause,
+        catalogue: base.catalogue.clone(),
+        clock: base.clock.clone(),
+    };
     let mut server = base.grpc_server().await;
     server.add(freshet_content::server(freshet_content::service(&deps))).await;
     freshet_content::spawn_background(&deps, &base.shutdown, &base.readiness);

@@ -15,7 +15,10 @@ use freshet_domain::ChangeOp;
 use freshet_kit::error::chain;
 use freshet_kit::lifecycle::Latch;
 use freshet_kit::retry::{self, Backoff};
+use freshet_kit::telemetry::{metrics, trace};
 use freshet_kit::{Error, Shutdown};
+use tokio::time::Instant;
+use tracing::Span;
 
 use crate::ContentDeps;
 use crate::model::{FeedChange, OutboxBatch};
@@ -41,6 +44,7 @@ pub(crate) async fn run(deps: ContentDeps, shutdown: Shutdown, latch: Latch) {
     let mut waiter = deps.store.signal().waiter();
     let mut attempt = 0;
     while !shutdown.is_stopping() {
+        let begun = Instant::now();
         let result = relay(&deps, &shutdown).await;
         let pause = match result {
             Ok(more) => {
@@ -62,7 +66,10 @@ pub(crate) async fn run(deps: ContentDeps, shutdown: Shutdown, latch: Latch) {
             () = async {
                 match pause {
                     Some(pause) => tokio::time::sleep(pause).await,
-                    None => { waiter.wait(LOOK_AGAIN).await; }
+                    None => {
+                        waiter.wait(LOOK_AGAIN).await;
+                        tokio::time::sleep_until(begun + deps.publish_pause).await;
+                    }
                 }
             } => {}
         }
@@ -94,6 +101,10 @@ async fn publish(deps: &ContentDeps, shutdown: &Shutdown, mut events: Vec<Outgoi
         let mut left = Vec::new();
         let mut last_error = None;
         for part in events.chunks(EVENTS_MAX) {
+            let _spans = spans(part);
+            if let Some(metrics) = metrics() {
+                metrics.publish_batch.record(part.len() as f64, &[]);
+            }
             match deps.publisher.publish(part.to_vec()).await {
                 Ok(results) => {
                     for (index, event) in part.iter().enumerate() {
@@ -118,6 +129,9 @@ async fn publish(deps: &ContentDeps, shutdown: &Shutdown, mut events: Vec<Outgoi
             return true;
         }
         attempt += 1;
+        if let Some(metrics) = metrics() {
+            metrics.publish_failures.add(left.len() as u64, &[]);
+        }
         let error = last_error.unwrap_or_else(|| "the publisher did not answer for every event".to_owned());
         tracing::warn!(attempt, events = left.len(), error, "events could not be published, trying again");
         tokio::select! {
@@ -127,6 +141,25 @@ async fn publish(deps: &ContentDeps, shutdown: &Shutdown, mut events: Vec<Outgoi
         events = left;
     }
     true
+}
+
+/// A span for each event, in the trace of its first change; they last until they are dropped.
+fn spans(events: &[OutgoingEvent]) -> Vec<Span> {
+    let span = |event: &OutgoingEvent| {
+        let span = tracing::info_span!(
+            target: trace::TARGET,
+            "publish",
+            otel.name = "publish content.changed",
+            otel.kind = "producer",
+            messaging.operation.type = "send",
+            messaging.message.id = event.id,
+        );
+        trace::set_parent(&span, event.traceparent());
+        // Begun here, not when it ends.
+        trace::context(&span);
+        span
+    };
+    events.iter().map(span).collect()
 }
 
 /// Confirms the batch. Must not be given up lightly: reading the outbox again would group it anew.

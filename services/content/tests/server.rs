@@ -82,6 +82,7 @@ fn world() -> World {
     let db = Db::open(&folder.path().join("t.db"), &[freshet_content::MIGRATIONS], DbOptions::default());
     let clock = ManualClock::at(START);
     let deps = ContentDeps {
+        publish_pause: std::time::Duration::ZERO,
         store: Arc::new(SqliteStore::open(db.expect("opens"), &folder.path().join("bodies")).expect("opens")),
         publisher: Arc::new(Nowhere),
         catalogue: CatalogueHandle::new(catalogue()),

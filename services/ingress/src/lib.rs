@@ -18,6 +18,7 @@ mod body;
 mod config;
 mod counters;
 mod delivery;
+mod observe;
 mod request;
 mod serve;
 mod sites;
@@ -31,6 +32,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use axum::routing::{any, get};
+use freshet_kit::telemetry::attribute;
 use freshet_kit::{CatalogueHandle, Clock, Readiness, Shutdown};
 
 pub use config::{DEFAULTS, IngressConfig};
@@ -99,6 +101,11 @@ pub fn until_ready(router: Router, readiness: Readiness) -> Router {
 
 /// Starts what runs beside the requests: the spool's replay.
 pub fn spawn_background(deps: &IngressDeps, shutdown: &Shutdown) {
+    let counters = deps.counters.clone();
+    freshet_kit::telemetry::observe("freshet.deliveries", move || {
+        let counts = counters.all().into_iter();
+        counts.map(|(outcome, count)| (vec![attribute("outcome", outcome)], count as f64)).collect()
+    });
     let replay = spool::Replay::new(deps);
     let stop = shutdown.clone();
     shutdown.spawn("spool replay", async move { replay.run(stop).await });

@@ -64,10 +64,14 @@ pub(crate) fn check_encoding(headers: &HeaderMap) -> Result<(), Response> {
     }
 }
 
-/// The trace that the delivery belongs to: the sender's W3C `traceparent` if it is well formed, else a new one whose
-/// trace id is the delivery's id.
-pub(crate) fn traceparent(headers: &HeaderMap, delivery: &freshet_domain::DeliveryId) -> String {
-    let given = headers.get("traceparent").and_then(|value| value.to_str().ok()).filter(|text| is_traceparent(text));
+/// The sender's W3C `traceparent` if it is well formed.
+pub(crate) fn given_traceparent(headers: &HeaderMap) -> Option<&str> {
+    headers.get("traceparent").and_then(|value| value.to_str().ok()).filter(|text| is_traceparent(text))
+}
+
+/// The trace that the delivery belongs to where nothing is exported: the sender's, else a new one whose trace id is the
+/// delivery's id.
+pub(crate) fn traceparent(given: Option<&str>, delivery: &freshet_domain::DeliveryId) -> String {
     if let Some(given) = given {
         return given.to_owned();
     }
@@ -122,7 +126,7 @@ mod tests {
     fn a_trace_is_continued_or_begun() {
         let id = freshet_domain::DeliveryId::generate();
         let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-        assert_eq!(traceparent(&map(&[("traceparent", good)]), &id), good);
+        assert_eq!(traceparent(given_traceparent(&map(&[("traceparent", good)])), &id), good);
         for bad in [
             "x",
             "00-00000000000000000000000000000000-b7ad6b7169203331-01",
@@ -130,7 +134,7 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             headers.append("traceparent", bad.parse().expect("value"));
-            let begun = traceparent(&headers, &id);
+            let begun = traceparent(given_traceparent(&headers), &id);
             assert!(is_traceparent(&begun) && begun != bad, "{begun}");
         }
     }

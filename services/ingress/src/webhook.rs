@@ -16,9 +16,11 @@ use freshet_proto::convert::{duration_from_proto, timestamp_to_proto};
 use freshet_proto::validation::v1 as validation;
 use http::Request;
 use tokio::sync::Semaphore;
+use tracing::Instrument as _;
 
 use crate::answer::{Kept, Problem, overloaded};
 use crate::delivery::{Delivery, ingest_request};
+use crate::observe::Observed;
 use crate::spool::{self, Spooled};
 use crate::{IngressDeps, body, request};
 
@@ -44,7 +46,12 @@ impl Edge {
         }
     }
 
-    /// The largest body of a provider; `Ok(None)` if there is no such provider.
+    /// The provider's name if there is one of that name: what comes from outside is no name for a metric.
+    pub(crate) fn known_provider(&self, name: &str) -> Option<String> {
+        self.body_limits.load().get_key_value(name).map(|(name, _)| name.clone())
+    }
+
+    /// The largest body of a provider; `None` if there is no such provider.
     async fn body_limit(&self, provider: &str) -> Option<usize> {
         if let Some(limit) = self.body_limits.load().get(provider) {
             return Some(*limit);
@@ -86,14 +93,31 @@ pub(crate) async fn with_source(
     receive(&edge, provider, source, request).await
 }
 
+/// A webhook within its span, measured.
 async fn receive(edge: &Edge, provider: String, source: String, http: Request<axum::body::Body>) -> Response {
+    let delivery = DeliveryId::generate();
+    let observed = Observed::begin(edge, &provider, &delivery, http.headers());
+    let traceparent = observed.traceparent.clone();
+    let answering = take(edge, delivery, traceparent, provider, source, http);
+    let response = answering.instrument(observed.span.clone()).await;
+    observed.end(response.status());
+    response
+}
+
+async fn take(
+    edge: &Edge,
+    delivery_id: DeliveryId,
+    traceparent: String,
+    provider: String,
+    source: String,
+    http: Request<axum::body::Body>,
+) -> Response {
     let counters = &edge.deps.counters;
     let Ok(_permit) = edge.requests.try_acquire() else {
         counters.add(&counters.unavailable);
         return overloaded();
     };
     let received_at = edge.deps.clock.now();
-    let delivery_id = DeliveryId::generate();
     let (head, http_body) = http.into_parts();
 
     let Some(limit) = edge.body_limit(&provider).await else {
@@ -119,7 +143,6 @@ async fn receive(edge: &Edge, provider: String, source: String, http: Request<ax
         received_at: Some(timestamp_to_proto(received_at)),
         replayed: false,
     };
-    let traceparent = request::traceparent(&head.headers, &delivery_id);
     let delivery = Delivery { id: delivery_id, received_at, traceparent };
     judge_and_store(edge, delivery, request).await
 }

@@ -100,6 +100,7 @@ impl Suite {
 
         let validation = ValidationDeps { registry, catalogue: catalogue.clone(), clock: clock.clone() };
         let content = ContentDeps {
+            publish_pause: std::time::Duration::ZERO,
             store: Arc::new(store),
             publisher: Arc::new(bus),
             catalogue: catalogue.clone(),

@@ -148,11 +148,11 @@ locals {
         ]
       },
       {
-        # Messages go back from the dead-letter queue when an operator says so.
+        # What cannot be read goes to the dead-letter queue with the reason, and back when an operator says so.
         Sid      = "Redrive"
         Effect   = "Allow"
         Action   = "sqs:SendMessage"
-        Resource = [module.messaging.queue_arns["build"]]
+        Resource = [module.messaging.queue_arns["build"], module.messaging.queue_arns["build-dead"]]
       },
       local.kms["sqs"],
       {

@@ -92,6 +92,8 @@ fn requests(beta: &Beta) -> BTreeMap<&'static str, (For, String)> {
             For::Client,
             format!(r#"{{{client},"deliveryId":"{delivery}"}}"#),
         ),
+        ("freshet.build.v1.BuildService.ListDeadLetters", For::Services, "{}".to_owned()),
+        ("freshet.build.v1.BuildService.RedriveDeadLetters", For::Services, "{}".to_owned()),
         (
             "freshet.control.v1.ControlService.GetReceipt",
             For::Client,

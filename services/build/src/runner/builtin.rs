@@ -24,7 +24,7 @@ impl Runner for BuiltinRunner {
             Ok(result) => result,
             Err(error) => {
                 let outcome = RunOutcome::Failed(format!("the built-in renderer failed: {error}"));
-                RunResult { outcome, log_tail: String::new() }
+                RunResult { outcome, log_tail: String::new(), log_location: None }
             }
         }
     }
@@ -66,5 +66,5 @@ fn render_job(job: &BuildJob, stop: &CancellationToken) -> RunResult {
             RunOutcome::Failed(text)
         }
     };
-    RunResult { outcome, log_tail: log.finish() }
+    RunResult { outcome, log_tail: log.finish(), log_location: None }
 }

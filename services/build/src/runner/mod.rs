@@ -92,6 +92,8 @@ pub struct RunResult {
     pub outcome: RunOutcome,
     /// At most 16 KiB.
     pub log_tail: String,
+    /// Where the whole log is seen, if not in the build's folder.
+    pub log_location: Option<String>,
 }
 
 /// Runs builds. It needs to keep no order and remember nothing: that is the store's and the machine's work.

@@ -58,7 +58,7 @@ impl Runner for ProcessRunner {
             &mut *log.lock().unwrap_or_else(PoisonError::into_inner),
             BuildLog::create(Path::new("/dev/null")),
         );
-        RunResult { outcome, log_tail: log.finish() }
+        RunResult { outcome, log_tail: log.finish(), log_location: None }
     }
 
     async fn abandon(&self, build: BuildId) {

@@ -1,13 +1,14 @@
 //! `BuildService` over the engine: decode, authorize, apply or read, encode.
 
 mod convert;
+mod dead;
 mod reads;
 mod rollback;
 mod watch;
 mod writes;
 
 use freshet_domain::catalogue::Scope;
-use freshet_kit::rpc::authorize;
+use freshet_kit::rpc::{authorize, authorize_all_clients};
 use freshet_proto::build::v1 as pb;
 use freshet_proto::build::v1::build_service_server::BuildService;
 use tonic::{Request, Response, Status};
@@ -103,6 +104,23 @@ impl BuildService for BuildServer {
         request: Request<pb::ResumeSiteRequest>,
     ) -> Result<Response<pb::ResumeSiteResponse>, Status> {
         handler!(self, request, BuildWrite, do_resume_site)
+    }
+
+    async fn list_dead_letters(
+        &self,
+        request: Request<pb::ListDeadLettersRequest>,
+    ) -> Result<Response<pb::ListDeadLettersResponse>, Status> {
+        // The queue is one for all clients.
+        authorize_all_clients(&request, Scope::BuildRead)?;
+        Ok(Response::new(self.do_list_dead_letters(request.into_inner()).await?))
+    }
+
+    async fn redrive_dead_letters(
+        &self,
+        request: Request<pb::RedriveDeadLettersRequest>,
+    ) -> Result<Response<pb::RedriveDeadLettersResponse>, Status> {
+        authorize_all_clients(&request, Scope::BuildWrite)?;
+        Ok(Response::new(self.do_redrive_dead_letters().await?))
     }
 
     async fn list_sites(

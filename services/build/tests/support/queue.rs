@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use freshet_bus::{ContentChanged, Message, Queue, QueueStats, Receipt};
+use freshet_bus::{ContentChanged, DeadLetter, Message, Queue, QueueStats, Receipt};
 use freshet_kit::Error;
 
 /// Receipts before a message is dead.
@@ -23,7 +23,7 @@ struct State {
     next: u64,
     visible: VecDeque<(u64, Bytes, u32)>,
     hidden: Vec<(u64, Bytes, u32)>,
-    dead: Vec<(u64, Bytes, u32)>,
+    dead: Vec<DeadLetter>,
 }
 
 impl FakeQueue {
@@ -64,7 +64,7 @@ impl FakeQueue {
         while messages.len() < max {
             let Some((number, body, count)) = state.visible.pop_front() else { break };
             if count >= RECEIVES_MAX {
-                state.dead.push((number, body, count));
+                state.dead.push(DeadLetter { body, receive_count: count, reason: String::new() });
                 continue;
             }
             messages.push(Message {
@@ -80,6 +80,20 @@ impl FakeQueue {
 
 #[async_trait]
 impl Queue for FakeQueue {
+    fn visibility(&self) -> Duration {
+        Duration::from_secs(30)
+    }
+
+    async fn bury(&self, message: &Message, reason: &str) -> Result<(), Error> {
+        let mut state = self.state();
+        let of_message = |(number, _, _): &(u64, Bytes, u32)| Receipt(number.to_string()) == message.receipt;
+        if let Some(position) = state.hidden.iter().position(of_message) {
+            let (_, body, receive_count) = state.hidden.remove(position);
+            state.dead.push(DeadLetter { body, receive_count, reason: reason.to_owned() });
+        }
+        Ok(())
+    }
+
     async fn receive(&self, max: usize, wait: Duration) -> Result<Vec<Message>, Error> {
         let messages = self.take(max);
         if !messages.is_empty() {
@@ -102,11 +116,13 @@ impl Queue for FakeQueue {
         Ok(QueueStats::default())
     }
 
-    async fn dead_letters(&self, _max: usize) -> Result<Vec<Message>, Error> {
-        Ok(Vec::new())
+    async fn dead_letters(&self, max: usize) -> Result<Vec<DeadLetter>, Error> {
+        Ok(self.state().dead.iter().take(max).cloned().collect())
     }
 
     async fn redrive(&self) -> Result<u64, Error> {
-        Ok(0)
+        let dead = std::mem::take(&mut self.state().dead);
+        dead.iter().for_each(|dead| self.push_raw(dead.body.clone()));
+        Ok(dead.len() as u64)
     }
 }

@@ -95,6 +95,7 @@ impl Publisher for Fake {
 fn deps(folder: &Path, publisher: Arc<Fake>) -> ContentDeps {
     let db = Db::open(&folder.join("freshet.db"), &[crate::MIGRATIONS], DbOptions::default()).expect("opens");
     ContentDeps {
+        publish_pause: std::time::Duration::ZERO,
         store: Arc::new(SqliteStore::open(db, &folder.join("bodies")).expect("opens")),
         publisher,
         catalogue: CatalogueHandle::new(Catalogue::default()),

@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use freshet_domain::{Timestamp, Verdict};
 use freshet_kit::retry::{Backoff, chance};
+use freshet_kit::telemetry::{metrics, trace};
 use freshet_kit::{Error, ErrorKind, Shutdown};
 use freshet_proto::convert::timestamp_from_proto;
+use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use super::{Spool, Spooled};
 use crate::IngressDeps;
@@ -17,6 +20,8 @@ use crate::upstream::{Content, Validation};
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Pauses while the services are still down.
 const PAUSE: Backoff = Backoff { first: Duration::from_millis(500), max: Duration::from_secs(10) };
+/// How often the spool is counted for the metrics: a listing of a bucket costs money.
+const COUNT_EVERY: Duration = Duration::from_secs(30);
 /// Deliveries read at once.
 const PAGE: usize = 64;
 
@@ -42,6 +47,7 @@ impl Replay {
     /// Runs until the soft stop.
     pub async fn run(self, shutdown: Shutdown) {
         let mut failures = 0;
+        let mut next_count = Instant::now();
         while !shutdown.is_stopping() {
             let pause = match self.pass().await {
                 Ok(()) => {
@@ -56,6 +62,13 @@ impl Replay {
                     PAUSE.jittered(failures, chance())
                 }
             };
+            if let Some(metrics) = metrics().filter(|_| Instant::now() >= next_count) {
+                next_count = Instant::now() + COUNT_EVERY;
+                if let Ok((waiting, aside)) = self.spool.count().await {
+                    metrics.spool_waiting.record(waiting, &[]);
+                    metrics.spool_set_aside.record(aside, &[]);
+                }
+            }
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = shutdown.stopping() => {}
@@ -86,7 +99,20 @@ impl Replay {
         }
     }
 
+    /// As a part of the delivery's own trace.
     async fn replay(&self, spooled: Spooled) -> Outcome {
+        let span = tracing::info_span!(target: trace::TARGET, "replay from the spool");
+        trace::set_parent(
+            &span,
+            match &spooled {
+                Spooled::Verified(request) => &request.traceparent,
+                Spooled::Unverified { traceparent, .. } => traceparent,
+            },
+        );
+        self.hand_over(spooled).instrument(span).await
+    }
+
+    async fn hand_over(&self, spooled: Spooled) -> Outcome {
         let request = match spooled {
             Spooled::Verified(request) => request,
             Spooled::Unverified { id, traceparent, mut request } => {

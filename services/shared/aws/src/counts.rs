@@ -15,6 +15,8 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::runtime_components::{RuntimeComponents, RuntimeComponentsBuilder};
 use aws_smithy_types::config_bag::ConfigBag;
+use freshet_kit::telemetry::trace;
+use tracing::{Instrument as _, Span};
 
 /// Which call: `dynamodb`, `TransactWriteItems`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -138,6 +140,22 @@ impl Drop for Pending {
     }
 }
 
+/// For a request that is a part of something: polls are not, and would be traces of their own without end.
+fn span(call: &Call) -> Span {
+    if trace::current().is_none() {
+        return Span::none();
+    }
+    tracing::info_span!(
+        target: trace::TARGET,
+        "aws",
+        otel.name = format_args!("{} {}", call.service, call.operation),
+        otel.kind = "client",
+        rpc.system.name = "aws-api",
+        rpc.method = format_args!("{}/{}", call.service, call.operation),
+        http.response.status_code = tracing::field::Empty,
+    )
+}
+
 impl HttpConnector for CountedConnector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let call = operation::of(&request);
@@ -146,14 +164,16 @@ impl HttpConnector for CountedConnector {
             tally.requests += 1;
             tally.repeated += u64::from(repeated);
         });
+        let span = span(&call);
         let mut pending = Pending { counts: self.counts.clone(), call, answered: false };
         let sent = Instant::now();
         let answer = self.inner.call(request);
         HttpConnectorFuture::new(async move {
-            let answer = answer.await;
+            let answer = answer.instrument(span.clone()).await;
             if let Ok(answer) = &answer {
                 pending.answered = true;
                 let error = answer.status().is_client_error() || answer.status().is_server_error();
+                span.record("http.response.status_code", answer.status().as_u16());
                 pending.counts.change(&pending.call, |tally| {
                     tally.errors += u64::from(error);
                     tally.time += sent.elapsed();

@@ -99,6 +99,26 @@ pub async fn poison_goes_to_the_dead_letters_and_back<H: Harness>() {
     assert_eq!(queues[0].stats().await.expect("stats").dead, 0);
 }
 
+/// A message that nobody can ever handle is dead at once, with the reason; sent back, it is like new.
+pub async fn what_is_buried_says_why<H: Harness>() {
+    let (publisher, queues, _, _guard) = H::make(QueueOptions::default()).await;
+    publish(&*publisher, &[("1", "x"), ("2", "x")]).await;
+    let messages = queues[0].receive(10, NOW).await.expect("received");
+    let (bad, good) = messages.iter().partition::<Vec<_>, _>(|message| message.body == "body of 1");
+    let reason = format!("not JSON:\n{}", "\u{e9}".repeat(400));
+    queues[0].bury(bad[0], &reason).await.expect("buried");
+    queues[0].delete(&[good[0].receipt.clone()]).await.expect("deleted");
+    let dead = queues[0].dead_letters(10).await.expect("listed");
+    assert_eq!((dead.len(), dead[0].receive_count, &dead[0].body), (1, 1, &bad[0].body));
+    assert!(dead[0].reason.starts_with("not JSON:") && dead[0].reason.len() <= 500, "{}", dead[0].reason);
+    let stats = queues[0].stats().await.expect("stats");
+    assert_eq!((stats.visible, stats.in_flight, stats.dead), (0, 0, 1));
+    assert_eq!(queues[0].redrive().await.expect("moved"), 1);
+    let again = queues[0].receive(10, NOW).await.expect("received");
+    assert_eq!((again.len(), again[0].receive_count), (1, 1));
+    assert!(queues[0].dead_letters(10).await.expect("listed").is_empty());
+}
+
 /// A waiting receiver is woken by a publish and does not sleep through it.
 pub async fn a_waiting_receiver_is_woken<H: Harness>() {
     let (publisher, queues, _, _guard) = H::make(QueueOptions::default()).await;
@@ -165,6 +185,7 @@ macro_rules! bus_contract {
             what_is_not_deleted_comes_again,
             visibility_can_be_extended_and_given_back,
             poison_goes_to_the_dead_letters_and_back,
+            what_is_buried_says_why,
             a_waiting_receiver_is_woken,
             p2_competing_receivers_share_without_overlap,
             foreign_receipts_are_harmless

@@ -6,6 +6,7 @@ use freshet_kit::Error;
 use serde::{Deserialize, Serialize};
 
 use crate::OutgoingEvent;
+use crate::ports::TRACEPARENT;
 
 /// CloudEvents type.
 pub const CONTENT_CHANGED: &str = "freshet.content.changed.v1";
@@ -96,6 +97,7 @@ impl ContentChanged {
                 ("source", self.source.to_string()),
                 ("type", self.entry_type.clone()),
                 ("kind", self.kind.to_string()),
+                (TRACEPARENT, first.traceparent.clone()),
             ],
         })
     }

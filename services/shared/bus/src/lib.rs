@@ -10,6 +10,7 @@
 #[cfg(feature = "aws")]
 pub mod aws;
 pub mod event;
+mod heartbeat;
 mod ports;
 pub mod sqlite;
 
@@ -17,4 +18,5 @@ pub mod sqlite;
 pub mod contract;
 
 pub use event::{ChangedEntry, ContentChanged};
-pub use ports::{Message, OutgoingEvent, Publisher, Queue, QueueStats, Receipt};
+pub use heartbeat::while_working;
+pub use ports::{DeadLetter, Message, OutgoingEvent, Publisher, Queue, QueueStats, Receipt};

@@ -14,7 +14,7 @@ use freshet_sqlite::{Db, DbError, Migrations};
 use rusqlite::Connection;
 use tokio::sync::Notify;
 
-use crate::{Message, OutgoingEvent, Publisher, Queue, QueueStats, Receipt};
+use crate::{DeadLetter, Message, OutgoingEvent, Publisher, Queue, QueueStats, Receipt};
 
 /// The tables of the bus.
 ///
@@ -22,7 +22,8 @@ use crate::{Message, OutgoingEvent, Publisher, Queue, QueueStats, Receipt};
 /// the receipt; count by queue.
 pub const MIGRATIONS: Migrations = Migrations {
     component: "bus",
-    scripts: &["
+    scripts: &[
+        "
         CREATE TABLE bus_message (
             number INTEGER PRIMARY KEY AUTOINCREMENT,
             queue TEXT NOT NULL,
@@ -34,7 +35,11 @@ pub const MIGRATIONS: Migrations = Migrations {
             body BLOB NOT NULL
         );
         CREATE INDEX bus_message_ready ON bus_message (queue, dead, visible_at, number);
-    "],
+    ",
+        "
+        ALTER TABLE bus_message ADD COLUMN reason TEXT NOT NULL DEFAULT '';  -- why it is dead
+    ",
+    ],
 };
 
 /// Which events a queue gets.
@@ -167,6 +172,10 @@ impl SqliteQueue {
 
 #[async_trait]
 impl Queue for SqliteQueue {
+    fn visibility(&self) -> Duration {
+        self.options.visibility
+    }
+
     async fn receive(&self, max: usize, wait: Duration) -> Result<Vec<Message>, Error> {
         let until = tokio::time::Instant::now() + wait;
         loop {
@@ -218,6 +227,22 @@ impl Queue for SqliteQueue {
         Ok(())
     }
 
+    async fn bury(&self, message: &Message, reason: &str) -> Result<(), Error> {
+        let Some((number, count)) = parse_receipt(&message.receipt.0) else { return Ok(()) };
+        let (now, reason) = (self.clock.now().as_micros(), crate::ports::cut(reason).to_owned());
+        self.db
+            .write(move |connection| {
+                connection
+                    .prepare_cached(
+                        "UPDATE bus_message SET dead = 1, visible_at = ?3, reason = ?4
+                         WHERE number = ?1 AND receive_count = ?2 AND dead = 0",
+                    )?
+                    .execute((number, count, now, reason))?;
+                Ok(())
+            })
+            .await
+    }
+
     async fn stats(&self) -> Result<QueueStats, Error> {
         let (name, now) = (self.name, self.clock.now());
         self.db
@@ -246,15 +271,15 @@ impl Queue for SqliteQueue {
             .await
     }
 
-    async fn dead_letters(&self, max: usize) -> Result<Vec<Message>, Error> {
+    async fn dead_letters(&self, max: usize) -> Result<Vec<DeadLetter>, Error> {
         let name = self.name;
         self.db
             .read(move |connection| {
                 let mut statement = connection.prepare_cached(
-                    "SELECT number, receive_count, body FROM bus_message
+                    "SELECT receive_count, body, reason FROM bus_message
                      WHERE queue = ?1 AND dead = 1 ORDER BY visible_at, number LIMIT ?2",
                 )?;
-                let rows = statement.query_map((name, i64::try_from(max).unwrap_or(i64::MAX)), message)?;
+                let rows = statement.query_map((name, i64::try_from(max).unwrap_or(i64::MAX)), dead_letter)?;
                 Ok(rows.collect::<Result<Vec<_>, _>>()?)
             })
             .await
@@ -267,7 +292,8 @@ impl Queue for SqliteQueue {
             .write(move |connection| {
                 Ok(connection
                     .prepare_cached(
-                        "UPDATE bus_message SET dead = 0, receive_count = 0, visible_at = ?2 WHERE queue = ?1 AND dead = 1",
+                        "UPDATE bus_message SET dead = 0, receive_count = 0, visible_at = ?2, reason = ''
+                         WHERE queue = ?1 AND dead = 1",
                     )?
                     .execute((name, now))?)
             })
@@ -316,9 +342,8 @@ fn take(
     Ok(messages)
 }
 
-fn message(row: &rusqlite::Row<'_>) -> rusqlite::Result<Message> {
-    let (number, receive_count): (i64, u32) = (row.get(0)?, row.get(1)?);
-    Ok(Message { receipt: receipt(number, receive_count), body: Bytes::from(row.get::<_, Vec<u8>>(2)?), receive_count })
+fn dead_letter(row: &rusqlite::Row<'_>) -> rusqlite::Result<DeadLetter> {
+    Ok(DeadLetter { receive_count: row.get(0)?, body: Bytes::from(row.get::<_, Vec<u8>>(1)?), reason: row.get(2)? })
 }
 
 fn receipt(number: i64, receive_count: u32) -> Receipt {

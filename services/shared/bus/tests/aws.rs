@@ -12,7 +12,7 @@ use freshet_bus::aws::SqsQueue;
 use freshet_bus::aws::provision::{NewQueue, create};
 use freshet_bus::contract::{Harness, Made, event};
 use freshet_bus::sqlite::QueueOptions;
-use freshet_bus::{Message, OutgoingEvent, Queue, QueueStats, Receipt};
+use freshet_bus::{DeadLetter, Message, OutgoingEvent, Queue, QueueStats, Receipt};
 use freshet_domain::Timestamp;
 use freshet_kit::{Clock, Error, ManualClock};
 
@@ -44,6 +44,14 @@ impl InStep {
 
 #[async_trait]
 impl Queue for InStep {
+    fn visibility(&self) -> Duration {
+        self.queue.visibility() * FASTER
+    }
+
+    async fn bury(&self, message: &Message, reason: &str) -> Result<(), Error> {
+        self.after(self.queue.bury(message, reason)).await
+    }
+
     async fn receive(&self, max: usize, wait: Duration) -> Result<Vec<Message>, Error> {
         self.after(self.queue.receive(max, wait)).await
     }
@@ -60,7 +68,7 @@ impl Queue for InStep {
         self.queue.stats().await
     }
 
-    async fn dead_letters(&self, max: usize) -> Result<Vec<Message>, Error> {
+    async fn dead_letters(&self, max: usize) -> Result<Vec<DeadLetter>, Error> {
         self.queue.dead_letters(max).await
     }
 

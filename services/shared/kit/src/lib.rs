@@ -14,6 +14,7 @@ pub mod page;
 pub mod retry;
 pub mod rpc;
 pub mod secret;
+pub mod telemetry;
 
 pub use catalogue::CatalogueHandle;
 pub use clock::{Clock, ManualClock, SystemClock};

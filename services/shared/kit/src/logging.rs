@@ -1,10 +1,18 @@
 //! Logs.
 
+use std::fmt;
 use std::io::IsTerminal as _;
 
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::MakeWriter;
+use opentelemetry::trace::TraceContextExt as _;
+use tracing::{Event, Subscriber};
+use tracing_subscriber::filter::Directive;
+use tracing_subscriber::fmt::format::{Format, Json, JsonFields, Writer};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
 use tracing_subscriber::prelude::*;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::{EnvFilter, Layer, Registry};
+
+use crate::telemetry::trace;
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,21 +29,66 @@ pub fn init<W>(format: LogFormat, directives: &str, writer: W)
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let filter = EnvFilter::builder().parse_lossy(directives);
-    let registry = tracing_subscriber::registry().with(filter);
+    init_with(format, directives, writer, None);
+}
+
+/// The same, and spans go to another layer. Lines of JSON then have `trace_id` and `span_id`.
+pub fn init_with<W>(
+    format: LogFormat,
+    directives: &str,
+    writer: W,
+    spans: Option<Box<dyn Layer<Registry> + Send + Sync>>,
+) where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    // Lines say what happened; how long things took and within what is for traces.
+    let no_spans: Directive = (trace::TARGET.to_owned() + "=off").parse().unwrap_or_default();
+    let filter = EnvFilter::builder().parse_lossy(directives).add_directive(no_spans);
+    let registry = tracing_subscriber::registry().with(spans);
     let result = match format {
-        LogFormat::Json => {
-            registry.with(tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(writer)).try_init()
-        }
+        LogFormat::Json => registry
+            .with(
+                tracing_subscriber::fmt::layer()
+                    .fmt_fields(JsonFields::new())
+                    .event_format(WithTrace(tracing_subscriber::fmt::format().json().flatten_event(true)))
+                    .with_writer(writer)
+                    .with_filter(filter),
+            )
+            .try_init(),
         LogFormat::Text => registry
             .with(
                 tracing_subscriber::fmt::layer()
                     .compact()
                     .with_target(false)
                     .with_ansi(std::io::stderr().is_terminal())
-                    .with_writer(writer),
+                    .with_writer(writer)
+                    .with_filter(filter),
             )
             .try_init(),
     };
     drop(result);
+}
+
+/// Adds the ids of the current trace, by which a line and its trace find each other.
+struct WithTrace(Format<Json>);
+
+impl<S, N> FormatEvent<S, N> for WithTrace
+where
+    S: Subscriber + for<'l> LookupSpan<'l>,
+    N: for<'w> FormatFields<'w> + 'static,
+{
+    fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let current = opentelemetry::Context::current();
+        let current = current.span().span_context().clone();
+        if !current.is_valid() {
+            return self.0.format_event(context, writer, event);
+        }
+        let mut line = String::new();
+        self.0.format_event(context, Writer::new(&mut line), event)?;
+        let (trace, span) = (current.trace_id(), current.span_id());
+        match line.trim_end().strip_suffix('}') {
+            Some(object) => writeln!(writer, r#"{object},"trace_id":"{trace}","span_id":"{span}"}}"#),
+            None => writer.write_str(&line),
+        }
+    }
 }

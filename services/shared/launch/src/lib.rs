@@ -14,6 +14,7 @@ mod catalogue;
 mod health;
 mod prove;
 mod settings;
+mod telemetry;
 #[cfg(feature = "testkit")]
 pub mod testing;
 
@@ -27,7 +28,7 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use freshet_domain::DeliveryId;
 use freshet_kit::config::Layers;
-use freshet_kit::{Readiness, Shutdown, SystemClock, logging};
+use freshet_kit::{Readiness, Shutdown, SystemClock};
 
 pub use base::{Base, Links};
 pub use catalogue::CATALOGUE;
@@ -134,8 +135,14 @@ where
                 }
             };
         }
-        logging::init(common.log_format, &common.log, std::io::stderr);
-        serve(program, common, environment, (aws, tls), |base| start(base, own)).await
+        let instance = DeliveryId::generate().to_string().replace("dlv_", "task-");
+        let exports = telemetry::start(program, &common, &instance)?;
+        let aws = telemetry::count(aws);
+        let served = serve(program, common, environment, (aws, tls), instance, |base| start(base, own)).await;
+        if let Some(exports) = exports {
+            exports.shutdown().await;
+        }
+        served
     })
 }
 
@@ -144,18 +151,13 @@ async fn serve<F>(
     common: Common,
     environment: BTreeMap<String, String>,
     (aws, tls): (aws_config::SdkConfig, freshet_kit::rpc::Tls),
+    instance: String,
     start: impl FnOnce(Base) -> F,
 ) -> anyhow::Result<ExitCode>
 where
     F: Future<Output = anyhow::Result<()>>,
 {
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    if let Some(endpoint) = &common.otlp_endpoint {
-        tracing::warn!(
-            endpoint,
-            "`telemetry.otlp_endpoint` is set, but this version exports no traces and metrics yet"
-        );
-    }
     let (readiness, shutdown) = (Readiness::new(), Shutdown::new());
     let starting = readiness.latch("start");
     let registry = Arc::new(freshet_providers::Registry::new());
@@ -169,7 +171,7 @@ where
         aws,
         tls,
         environment,
-        instance: DeliveryId::generate().to_string().replace("dlv_", "task-"),
+        instance,
     };
     start(base).await?;
     drop(starting);

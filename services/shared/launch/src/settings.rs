@@ -29,8 +29,12 @@ pub struct Common {
     pub ca: Option<String>,
     /// References to our certificate and its key.
     pub identity: Option<(String, String)>,
-    /// Where traces and metrics will go.
+    /// Where traces and metrics go; `None`: nowhere.
     pub otlp_endpoint: Option<String>,
+    /// The environment's name in traces and metrics.
+    pub environment: String,
+    /// The share of traces that are exported.
+    pub sample_ratio: f64,
 }
 
 impl Common {
@@ -54,9 +58,13 @@ impl Common {
             ca: some(layers.text("rpc.ca")),
             identity: cert.zip(key),
             otlp_endpoint: some(layers.text("telemetry.otlp_endpoint")),
+            environment: layers.text("telemetry.environment"),
+            sample_ratio: layers.ratio("telemetry.sample_ratio"),
         };
-        // Read, so that what is wrong is told before a version uses it.
-        layers.ratio("telemetry.sample_ratio");
+        let is_address = |text: &String| text.starts_with("http://") || text.starts_with("https://");
+        if settings.otlp_endpoint.as_ref().is_some_and(|endpoint| !is_address(endpoint)) {
+            layers.problem("`telemetry.otlp_endpoint` must look like http://host:4317");
+        }
         for (key, value) in [("catalogue.poll", settings.catalogue_poll), ("secrets.refresh", settings.secrets_refresh)]
         {
             if value < Duration::from_secs(1) {

@@ -9,6 +9,7 @@ mod dev;
 mod keys;
 mod output;
 mod post;
+mod queue;
 mod send;
 mod show;
 
@@ -69,6 +70,9 @@ enum Command {
     /// List, pause, resume, build and roll back sites
     #[command(subcommand)]
     Site(act::SiteCommand),
+    /// Events that could not be handled
+    #[command(subcommand)]
+    Queue(queue::QueueCommand),
     /// Make API keys
     #[command(subcommand)]
     Keys(keys::KeysCommand),
@@ -96,6 +100,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Builds(args) => show::builds(&target, args).await,
         Command::Batch(command) => act::batch(&target, command).await,
         Command::Site(command) => act::site(&target, command).await,
+        Command::Queue(command) => queue::run(&target, command).await,
         Command::Keys(command) => keys::run(&target, command),
         Command::Config(command) => config::run(&target, command),
         Command::Status => show::status(&target).await,

@@ -100,6 +100,7 @@ impl Store {
         let catalogue = CatalogueHandle::new(read);
         let clock = Arc::new(SystemClock);
         let deps = ContentDeps {
+            publish_pause: std::time::Duration::ZERO,
             store: store.clone(),
             publisher: Arc::new(SqliteBus::new(db, clock.clone(), Vec::new())),
             catalogue: catalogue.clone(),

@@ -110,7 +110,7 @@ impl CodeBuildRunner {
             Ok(ended) => ended,
             Err(_) => {
                 tracing::warn!(build.id = %job.build, codebuild.id = id, "a CodeBuild build was told to stop and has not ended");
-                RunResult { outcome: RunOutcome::Stopped, log_tail: String::new() }
+                RunResult { outcome: RunOutcome::Stopped, log_tail: String::new(), log_location: None }
             }
         };
         ended.outcome = if is_late {
@@ -149,7 +149,7 @@ impl CodeBuildRunner {
         };
         let id = match started {
             Ok(id) => id,
-            Err(outcome) => return RunResult { outcome, log_tail: String::new() },
+            Err(outcome) => return RunResult { outcome, log_tail: String::new(), log_location: None },
         };
         self.running().insert(job.build, id.clone());
         let result = self.follow(job, &id, stop).await;
@@ -163,12 +163,13 @@ async fn until_ended(followed: &mut Followed) -> RunResult {
         match followed.next().await {
             Seen::Build(build) => {
                 if let Some(outcome) = ended::outcome(&build) {
-                    return RunResult { outcome, log_tail: ended::tail(&build) };
+                    let log_location = ended::log_link(&build).map(str::to_owned);
+                    return RunResult { outcome, log_tail: ended::tail(&build), log_location };
                 }
             }
             Seen::Gone => {
                 let outcome = RunOutcome::Failed("CodeBuild does not know the build any more".to_owned());
-                return RunResult { outcome, log_tail: String::new() };
+                return RunResult { outcome, log_tail: String::new(), log_location: None };
             }
             Seen::Nothing => {}
         }

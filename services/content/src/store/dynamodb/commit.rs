@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use freshet_domain::{ClientId, DeliveryId, EntryKey, Timestamp};
+use freshet_kit::telemetry::metrics;
 use freshet_kit::{Error, ErrorKind};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -249,6 +250,9 @@ impl Commit<'_> {
             let written = plan.finish(view.head.commits, at)?;
             if !self.write(written, view.head).await? {
                 return Ok(false);
+            }
+            if let Some(metrics) = metrics() {
+                metrics.ingest_batch.record(answers.len() as f64, &[]);
             }
         }
         for (job, answer) in jobs.drain(..answers.len()).zip(answers) {

@@ -1,5 +1,6 @@
 //! Receiving from SQS.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
@@ -7,7 +8,8 @@ use async_trait::async_trait;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{
     BatchResultErrorEntry, ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry,
-    Message as SqsMessage, MessageSystemAttributeName, QueueAttributeName, SendMessageBatchRequestEntry,
+    Message as SqsMessage, MessageAttributeValue, MessageSystemAttributeName, QueueAttributeName,
+    SendMessageBatchRequestEntry,
 };
 use aws_smithy_types::timeout::TimeoutConfig;
 use bytes::Bytes;
@@ -15,7 +17,8 @@ use freshet_kit::Error;
 
 use super::BATCH_MAX;
 use super::attempts::{Failures, each_entry, entry_error};
-use crate::{Message, Queue, QueueStats, Receipt};
+use crate::ports::cut;
+use crate::{DeadLetter, Message, Queue, QueueStats, Receipt};
 
 /// The longest wait of one long poll.
 const WAIT_MAX: Duration = Duration::from_secs(20);
@@ -28,6 +31,13 @@ const VISIBILITY_MAX: Duration = Duration::from_secs(12 * 3600);
 
 /// How long messages of the dead-letter queue are hidden while somebody lists or moves them.
 const DEAD_VISIBILITY: Duration = Duration::from_secs(30);
+
+/// Deletes are gathered for this long at the most.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// The attributes of a message that was buried.
+const REASON: &str = "freshet_reason";
+const RECEIVED: &str = "freshet_receive_count";
 
 /// Empty answers before a queue counts as empty: SQS asks only some of its servers when it does not wait.
 const EMPTY_ANSWERS: u32 = 2;
@@ -168,7 +178,7 @@ impl SqsQueue {
                 SendMessageBatchRequestEntry::builder()
                     .id(position.to_string())
                     .message_body(message.body().unwrap_or_default())
-                    .set_message_attributes(message.message_attributes().cloned())
+                    .set_message_attributes(attributes_before(message))
                     .build()
             })?;
             let call = self.client.send_message_batch().queue_url(&self.config.url).set_entries(Some(entries));
@@ -182,6 +192,13 @@ impl SqsQueue {
             _ => Ok(sent),
         }
     }
+}
+
+/// Those that it had before it was buried.
+fn attributes_before(message: &SqsMessage) -> Option<HashMap<String, MessageAttributeValue>> {
+    let mut attributes = message.message_attributes().cloned()?;
+    attributes.retain(|name, _| name != REASON && name != RECEIVED);
+    Some(attributes)
 }
 
 fn seconds(duration: Duration) -> i32 {
@@ -237,6 +254,24 @@ fn message(message: SqsMessage) -> Option<Message> {
     })
 }
 
+fn dead_letter(message: SqsMessage) -> DeadLetter {
+    let attribute = |name: &str| message.message_attributes().and_then(|all| all.get(name)?.string_value());
+    // One that was buried was received by us; one that SQS moved, by us before and by whoever looks at it now.
+    let received = attribute(RECEIVED).and_then(|text| text.parse().ok());
+    let looked_at = system(&message, &MessageSystemAttributeName::ApproximateReceiveCount);
+    DeadLetter {
+        receive_count: received.unwrap_or_else(|| u32::try_from(looked_at).unwrap_or(u32::MAX)),
+        reason: attribute(REASON).unwrap_or_default().to_owned(),
+        body: Bytes::from(message.body.unwrap_or_default()),
+    }
+}
+
+/// SQS refuses attributes with control characters, and empty ones.
+fn printable(reason: &str) -> String {
+    let text: String = cut(reason).chars().map(|char| if char.is_control() { ' ' } else { char }).collect();
+    if text.trim().is_empty() { "no reason given".to_owned() } else { text }
+}
+
 fn texts(receipts: &[Receipt]) -> Vec<&str> {
     // SQS refuses a whole batch that has an empty handle in it.
     receipts.iter().map(|receipt| receipt.0.as_str()).filter(|text| !text.is_empty()).collect()
@@ -244,6 +279,15 @@ fn texts(receipts: &[Receipt]) -> Vec<&str> {
 
 #[async_trait]
 impl Queue for SqsQueue {
+    fn visibility(&self) -> Duration {
+        self.config.visibility
+    }
+
+    /// A fraction of the visibility, so that a poll in between does no harm.
+    fn linger(&self) -> Duration {
+        LINGER.min(self.config.visibility / 10)
+    }
+
     async fn receive(&self, max: usize, wait: Duration) -> Result<Vec<Message>, Error> {
         let until = Instant::now() + wait;
         let mut received: Vec<Message> = Vec::new();
@@ -276,6 +320,23 @@ impl Queue for SqsQueue {
         self.hide(&self.config.url, &texts(receipts), visibility).await
     }
 
+    /// Sends first and deletes after, like [`Self::redrive`].
+    async fn bury(&self, message: &Message, reason: &str) -> Result<(), Error> {
+        let attribute = |kind: &str, value: &str| {
+            let made = MessageAttributeValue::builder().data_type(kind).string_value(value).build();
+            made.map_err(|error| Error::internal(format!("a message attribute: {error}")))
+        };
+        let send = self
+            .client
+            .send_message()
+            .queue_url(&self.config.dead_url)
+            .message_body(String::from_utf8_lossy(&message.body))
+            .message_attributes(REASON, attribute("String", &printable(reason))?)
+            .message_attributes(RECEIVED, attribute("Number", &message.receive_count.to_string())?);
+        send.send().await.map_err(|error| freshet_aws::error("sqs:SendMessage", error))?;
+        self.delete(std::slice::from_ref(&message.receipt)).await
+    }
+
     /// SQS counts approximately, and tells the age of its oldest message only to CloudWatch.
     async fn stats(&self) -> Result<QueueStats, Error> {
         let (live, dead) = tokio::join!(self.counts(&self.config.url), self.counts(&self.config.dead_url));
@@ -283,12 +344,12 @@ impl Queue for SqsQueue {
         Ok(QueueStats { visible, in_flight, dead: dead + looked_at, oldest: None })
     }
 
-    async fn dead_letters(&self, max: usize) -> Result<Vec<Message>, Error> {
+    async fn dead_letters(&self, max: usize) -> Result<Vec<DeadLetter>, Error> {
         let mut dead = self.take_dead(max).await?;
         dead.sort_by_key(|dead| dead.sent_at);
         let receipts: Vec<&str> = dead.iter().map(|dead| dead.receipt.as_str()).collect();
         self.hide(&self.config.dead_url, &receipts, Duration::ZERO).await?;
-        Ok(dead.into_iter().filter_map(|dead| message(dead.message)).collect())
+        Ok(dead.into_iter().map(|dead| dead_letter(dead.message)).collect())
     }
 
     /// Sends first and deletes after: whoever is stopped in between leaves a message twice, which is harmless, and

@@ -7,7 +7,9 @@ use tonic::body::Body;
 use tower::util::BoxCloneSyncService;
 use tower::{BoxError, ServiceExt as _};
 
+use super::stack::TRACEPARENT;
 use super::{Caller, Stack, Tls};
+use crate::telemetry::trace;
 use crate::{CatalogueHandle, Error};
 
 /// What every generated client of Freshet is made over.
@@ -52,6 +54,9 @@ pub fn connect_with(address: &str, api_key: &str, tls: &Tls) -> Result<Channel, 
         channel
             .map_request(move |mut request: http::Request<Body>| {
                 request.headers_mut().insert(http::header::AUTHORIZATION, bearer.clone());
+                if let Some(context) = trace::current().and_then(|text| http::HeaderValue::try_from(text).ok()) {
+                    request.headers_mut().insert(TRACEPARENT, context);
+                }
                 request
             })
             .map_err(|error| ChannelError(error.into())),

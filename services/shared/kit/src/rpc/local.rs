@@ -5,6 +5,7 @@ use std::future::Future;
 use tonic::{Request, Response, Status};
 
 use super::Caller;
+use super::observe::observed;
 use super::stack::{DEADLINE_DEFAULT, guarded};
 
 /// Calls a method of a generated service trait with the message itself: nothing is encoded, copied or decoded. The
@@ -18,10 +19,13 @@ where
 {
     let mut request = Request::new(message);
     request.extensions_mut().insert(Caller::Internal);
-    match guarded(method, DEADLINE_DEFAULT, call(request)).await {
-        Ok(answer) => answer.map(Response::into_inner),
-        Err(error) => Err(error.into_status()),
-    }
+    let call = async {
+        match guarded(method, DEADLINE_DEFAULT, call(request)).await {
+            Ok(answer) => answer.map(Response::into_inner),
+            Err(error) => Err(error.into_status()),
+        }
+    };
+    observed(method, None, call, |answer| answer.as_ref().map_or_else(Status::code, |_| tonic::Code::Ok)).await
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 mod auth;
 mod channel;
 mod local;
+mod observe;
 mod server;
 mod stack;
 mod tls;

@@ -1,4 +1,4 @@
-//! Deadline, identity and panic guard around a generated server.
+//! Deadline, identity, panic guard, span and measurement around a generated server.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -11,6 +11,7 @@ use futures::FutureExt as _;
 use tonic::body::Body;
 
 use super::Caller;
+use super::observe::{code_of, observed};
 use crate::{CatalogueHandle, Error, ErrorKind};
 
 /// The layers around one generated server.
@@ -22,6 +23,9 @@ pub struct Stack<S> {
 
 /// A call without a deadline of its own gets this one. Of a stream only the beginning counts.
 pub(super) const DEADLINE_DEFAULT: Duration = Duration::from_secs(30);
+
+/// The W3C trace context of a call.
+pub(super) const TRACEPARENT: http::HeaderName = http::HeaderName::from_static("traceparent");
 
 impl<S> Stack<S> {
     /// Wraps a server. API keys are looked up in the catalogue that is in force at the time of the call.
@@ -67,14 +71,18 @@ where
         }
         let deadline = deadline(request.headers());
         let method = request.uri().path().to_owned();
+        let traceparent = request.headers().get(TRACEPARENT).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let ready = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, ready);
         Box::pin(async move {
-            match guarded(&method, deadline, inner.call(request)).await {
-                Ok(Ok(response)) => Ok(response),
-                Ok(Err(never)) => match never {},
-                Err(error) => Ok(error.into_status().into_http()),
-            }
+            let call = async {
+                match guarded(&method, deadline, inner.call(request)).await {
+                    Ok(Ok(response)) => response,
+                    Ok(Err(never)) => match never {},
+                    Err(error) => error.into_status().into_http(),
+                }
+            };
+            Ok(observed(&method, traceparent.as_deref(), call, code_of).await)
         })
     }
 }

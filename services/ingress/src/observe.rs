@@ -1,0 +1,58 @@
+//! The span and the measurements of a webhook.
+
+use std::time::Instant;
+
+use freshet_domain::DeliveryId;
+use freshet_kit::telemetry::{attribute, metrics, trace};
+use http::{HeaderMap, StatusCode};
+use tracing::Span;
+
+use crate::request;
+use crate::webhook::Edge;
+
+/// A webhook that is being answered.
+pub(crate) struct Observed {
+    pub(crate) span: Span,
+    /// The W3C trace context that the delivery is kept with.
+    pub(crate) traceparent: String,
+    provider: String,
+    begun: Instant,
+}
+
+impl Observed {
+    pub(crate) fn begin(edge: &Edge, provider: &str, delivery: &DeliveryId, headers: &HeaderMap) -> Self {
+        let provider = edge.known_provider(provider).unwrap_or_else(|| "_OTHER".to_owned());
+        let span = tracing::info_span!(
+            target: trace::TARGET,
+            "webhook",
+            otel.name = format_args!("POST /webhook/{provider}"),
+            otel.kind = "server",
+            otel.status_code = tracing::field::Empty,
+            http.request.method = "POST",
+            http.route = "/webhook/{provider}",
+            http.response.status_code = tracing::field::Empty,
+            freshet.provider = provider,
+            freshet.delivery.id = %delivery,
+        );
+        let given = request::given_traceparent(headers);
+        let traceparent = trace::begin(&span, given, *delivery.as_bytes());
+        let traceparent = traceparent.unwrap_or_else(|| request::traceparent(given, delivery));
+        Self { span, traceparent, provider, begun: Instant::now() }
+    }
+
+    pub(crate) fn end(self, status: StatusCode) {
+        self.span.record("http.response.status_code", status.as_u16());
+        if status.is_server_error() {
+            self.span.record("otel.status_code", "ERROR");
+        }
+        if let Some(metrics) = metrics() {
+            let attributes = [
+                attribute("http.request.method", "POST"),
+                attribute("http.route", "/webhook/{provider}"),
+                attribute("http.response.status_code", i64::from(status.as_u16())),
+                attribute("provider", self.provider),
+            ];
+            metrics.http_duration.record(self.begun.elapsed().as_secs_f64(), &attributes);
+        }
+    }
+}
