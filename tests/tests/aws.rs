@@ -172,16 +172,16 @@ async fn one_trace_follows_a_change_through_every_program() {
     assert_eq!(trace, id, "whoever has the delivery's id has the trace's");
 
     let wanted: [(&str, &str, Option<&str>); 9] = [
-        ("freshet-ingress", "POST /webhook/shopify_advanced", None),
+        ("freshet-ingress", "POST /webhook/{provider}", None),
         (
             "freshet-validation",
             "freshet.validation.v1.ValidationService/ValidateDelivery",
-            Some("POST /webhook/shopify_advanced"),
+            Some("POST /webhook/{provider}"),
         ),
-        ("freshet-content", "freshet.content.v1.ContentService/IngestDelivery", Some("POST /webhook/shopify_advanced")),
-        ("freshet-content", "publish content.changed", Some("POST /webhook/shopify_advanced")),
-        ("freshet-build", "process content.changed", Some("POST /webhook/shopify_advanced")),
-        ("freshet-build", "build tidewater/www", Some("POST /webhook/shopify_advanced")),
+        ("freshet-content", "freshet.content.v1.ContentService/IngestDelivery", Some("POST /webhook/{provider}")),
+        ("freshet-content", "publish content.changed", Some("POST /webhook/{provider}")),
+        ("freshet-build", "process content.changed", Some("POST /webhook/{provider}")),
+        ("freshet-build", "build tidewater/www", Some("POST /webhook/{provider}")),
         ("freshet-build", "snapshot", Some("build tidewater/www")),
         ("freshet-content", "freshet.content.v1.ContentService/ExportSnapshot", Some("snapshot")),
         ("freshet-build", "publish", Some("build tidewater/www")),

@@ -77,7 +77,8 @@ async fn run(engine: &Engine, start: &Start, stops: broadcast::Receiver<BuildId>
     trace::set_parent(&span, &start.traceparent);
     let work = async {
         tracing::info!(build.id = %start.build, site = %start.key, build.attempt = start.attempt, "build starts");
-        execute(engine, start, &stop, &told).await;
+        let outcome = execute(engine, start, &stop, &told).await;
+        measure::span(&Span::current(), &outcome);
     };
     let work = work.instrument(span);
     tokio::select! {
@@ -112,30 +113,29 @@ async fn told_to_stop(engine: &Engine, start: &Start, mut stops: broadcast::Rece
     }
 }
 
-async fn execute(engine: &Engine, start: &Start, stop: &CancellationToken, told: &AtomicBool) {
+async fn execute(engine: &Engine, start: &Start, stop: &CancellationToken, told: &AtomicBool) -> Outcome {
     let mut report = Report::default();
     let workspace = Workspace::create(&engine.deps.work_dir, &start.key, start.build).await;
     let outcome = match &workspace {
         Ok(workspace) => attempt(engine, start, workspace, stop, &mut report).await,
         Err(error) => Ok(RunOutcome::Failed(format!("the build's folder could not be made: {error}"))),
     };
-    match outcome {
-        Ok(RunOutcome::Succeeded(output)) => {
-            publish(engine, start, &output, report).instrument(part("publish")).await;
-        }
+    let outcome = match outcome {
+        Ok(RunOutcome::Succeeded(output)) => publish(engine, start, &output, report).instrument(part("publish")).await,
         Ok(RunOutcome::Failed(error)) => end(engine, start, Outcome::Failed(error), report).await,
         Ok(RunOutcome::Stopped) => {
             let outcome = if told.load(Ordering::SeqCst) { Outcome::Cancelled } else { Outcome::Interrupted };
-            end(engine, start, outcome, report).await;
+            end(engine, start, outcome, report).await
         }
         Err(error) => {
             tracing::warn!(build.id = %start.build, error = %chain(&error), "the build could not be prepared");
-            end(engine, start, Outcome::Failed(error.message().to_owned()), report).await;
+            end(engine, start, Outcome::Failed(error.message().to_owned()), report).await
         }
-    }
+    };
     if let Ok(workspace) = workspace {
         workspace.clean_up().await;
     }
+    outcome
 }
 
 async fn attempt(
@@ -200,11 +200,10 @@ async fn prepare(
     })
 }
 
-async fn publish(engine: &Engine, start: &Start, output: &Output, report: Report) {
+async fn publish(engine: &Engine, start: &Start, output: &Output, report: Report) -> Outcome {
     let hosting = &engine.deps.hosting;
     if let Err(error) = hosting.stage(&start.key, start.build, output).await {
-        end(engine, start, Outcome::Failed(error.message().to_owned()), report).await;
-        return;
+        return end(engine, start, Outcome::Failed(error.message().to_owned()), report).await;
     }
     let guard = engine.deps.hub.switching().await;
     let live = match hosting.activate(&start.key, start.build).await {
@@ -216,8 +215,9 @@ async fn publish(engine: &Engine, start: &Start, output: &Output, report: Report
         Err(error) => {
             drop(guard);
             let message = format!("the finished site could not be published: {}", error.message());
-            end(engine, start, Outcome::Failed(message), report).await;
+            let outcome = end(engine, start, Outcome::Failed(message), report).await;
             let _ = hosting.discard(&start.key, start.build).await;
+            outcome
         }
     }
 }
@@ -238,7 +238,7 @@ async fn forget_releases_with_removed_content(engine: &Engine, start: &Start) ->
 }
 
 /// Records the end. Tried until it is stored: an end that is lost would hold the site until the next restart.
-async fn end(engine: &Engine, start: &Start, outcome: Outcome, report: Report) {
+async fn end(engine: &Engine, start: &Start, outcome: Outcome, report: Report) -> Outcome {
     let (site, build) = (&start.key, start.build);
     match &outcome {
         Outcome::Succeeded => tracing::info!(build.id = %build, %site, "build succeeded and is live"),
@@ -246,7 +246,6 @@ async fn end(engine: &Engine, start: &Start, outcome: Outcome, report: Report) {
         Outcome::Cancelled => tracing::info!(build.id = %build, %site, "build cancelled"),
         Outcome::Interrupted => tracing::info!(build.id = %build, %site, "build interrupted, it starts again"),
     }
-    measure::span(&outcome);
     let backoff = Backoff { first: Duration::from_millis(50), max: Duration::from_secs(5) };
     for attempt in 1.. {
         let input = Input::BuildEnded { build, outcome: outcome.clone(), report: report.clone() };
@@ -255,7 +254,7 @@ async fn end(engine: &Engine, start: &Start, outcome: Outcome, report: Report) {
                 if let Some(step) = step {
                     measure::ended(site, &outcome, &step.effects);
                 }
-                return;
+                break;
             }
             Err(error) => {
                 tracing::warn!(build.id = %build, error = %chain(&error), "the end of a build is not stored yet");
@@ -263,4 +262,5 @@ async fn end(engine: &Engine, start: &Start, outcome: Outcome, report: Report) {
             }
         }
     }
+    outcome
 }

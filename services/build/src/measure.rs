@@ -16,9 +16,8 @@ fn word(outcome: &Outcome) -> &'static str {
     }
 }
 
-/// Says in the current span how its build ended.
-pub(crate) fn span(outcome: &Outcome) {
-    let span = Span::current();
+/// Says in a build's span how it ended.
+pub(crate) fn span(span: &Span, outcome: &Outcome) {
     span.record("freshet.build.outcome", word(outcome));
     if let Outcome::Failed(_) = outcome {
         span.record("otel.status_code", "ERROR");

@@ -20,27 +20,31 @@ pub(crate) struct Observed {
 }
 
 impl Observed {
-    pub(crate) fn begin(edge: &Edge, provider: &str, delivery: &DeliveryId, headers: &HeaderMap) -> Self {
-        let provider = edge.known_provider(provider).unwrap_or_else(|| "_OTHER".to_owned());
+    pub(crate) fn begin(provider: &str, delivery: &DeliveryId, headers: &HeaderMap) -> Self {
         let span = tracing::info_span!(
             target: trace::TARGET,
             "webhook",
-            otel.name = format_args!("POST /webhook/{provider}"),
+            otel.name = "POST /webhook/{provider}",
             otel.kind = "server",
             otel.status_code = tracing::field::Empty,
             http.request.method = "POST",
             http.route = "/webhook/{provider}",
             http.response.status_code = tracing::field::Empty,
-            freshet.provider = provider,
+            freshet.provider = tracing::field::Empty,
             freshet.delivery.id = %delivery,
         );
         let given = request::given_traceparent(headers);
         let traceparent = trace::begin(&span, given, *delivery.as_bytes());
         let traceparent = traceparent.unwrap_or_else(|| request::traceparent(given, delivery));
-        Self { span, traceparent, provider, begun: Instant::now() }
+        Self { span, traceparent, provider: provider.to_owned(), begun: Instant::now() }
     }
 
-    pub(crate) fn end(self, status: StatusCode) {
+    pub(crate) fn end(self, edge: &Edge, status: StatusCode) {
+        if self.span.is_disabled() && metrics().is_none() {
+            return;
+        }
+        let provider = edge.known_provider(&self.provider).unwrap_or_else(|| "_OTHER".to_owned());
+        self.span.record("freshet.provider", &provider);
         self.span.record("http.response.status_code", status.as_u16());
         if status.is_server_error() {
             self.span.record("otel.status_code", "ERROR");
@@ -50,7 +54,7 @@ impl Observed {
                 attribute("http.request.method", "POST"),
                 attribute("http.route", "/webhook/{provider}"),
                 attribute("http.response.status_code", i64::from(status.as_u16())),
-                attribute("provider", self.provider),
+                attribute("provider", provider),
             ];
             metrics.http_duration.record(self.begun.elapsed().as_secs_f64(), &attributes);
         }

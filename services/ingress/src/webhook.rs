@@ -96,11 +96,11 @@ pub(crate) async fn with_source(
 /// A webhook within its span, measured.
 async fn receive(edge: &Edge, provider: String, source: String, http: Request<axum::body::Body>) -> Response {
     let delivery = DeliveryId::generate();
-    let observed = Observed::begin(edge, &provider, &delivery, http.headers());
+    let observed = Observed::begin(&provider, &delivery, http.headers());
     let traceparent = observed.traceparent.clone();
     let answering = take(edge, delivery, traceparent, provider, source, http);
     let response = answering.instrument(observed.span.clone()).await;
-    observed.end(response.status());
+    observed.end(edge, response.status());
     response
 }
 
