@@ -265,3 +265,20 @@ fn every_promise_of_the_readme_has_a_test() {
         }
     }
 }
+
+#[test]
+fn the_docs_have_every_metric_and_no_other() {
+    let text = read(&workspace().join("docs/operations/metrics.md"));
+    let rows: BTreeSet<Vec<&str>> = text
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .map(|line| {
+            let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+            vec![cells[0].trim_matches('`'), cells[1], cells[2], cells[4]]
+        })
+        .collect();
+    let known: BTreeSet<Vec<&str>> = freshet_kit::telemetry::inventory()
+        .map(|metric| vec![metric.name, metric.kind, metric.unit, metric.meaning])
+        .collect();
+    assert_eq!(rows, known);
+}

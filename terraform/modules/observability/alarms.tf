@@ -138,7 +138,7 @@ resource "aws_cloudwatch_metric_alarm" "own" {
   alarm_description   = each.value.says
   namespace           = "Freshet"
   metric_name         = each.value.metric
-  dimensions          = { "deployment.environment" = var.environment }
+  dimensions          = { "deployment.environment.name" = var.environment }
   statistic           = "Maximum"
   comparison_operator = "GreaterThanThreshold"
   threshold           = 0

@@ -20,7 +20,7 @@ locals {
         dimension_rollup_option = "NoDimensionRollup"
         # One metric for the environment, and one for each client and service.
         metric_declarations = [{
-          dimensions            = [["deployment.environment"], ["deployment.environment", "service.name"], ["deployment.environment", "client_id"]]
+          dimensions            = [["deployment.environment.name"], ["deployment.environment.name", "service.name"], ["deployment.environment.name", "client_id"]]
           metric_name_selectors = [".*"]
         }]
         resource_to_telemetry_conversion = { enabled = true }
