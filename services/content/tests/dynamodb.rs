@@ -6,11 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use freshet_aws::{CallCounts, Objects, SdkConfig, testing};
+use freshet_content::model::NewDelivery;
 use freshet_content::store::Store as _;
 use freshet_content::store::contract::Made;
-use freshet_content::store::contract::support::{accepted, at, client, delivery, feed, publish_all, stored, upsert};
+use freshet_content::store::contract::support::{
+    START, accepted, at, client, delivery, delivery_at, feed, key, publish_all, stored, upsert,
+};
 use freshet_content::store::dynamodb::{DynamoStore, Tables, provision};
-use freshet_domain::ClientId;
+use freshet_domain::{ChangeEffect, ClientId, DeliveryId};
 
 /// The clients of the contract's cases.
 const CLIENTS: [&str; 3] = ["acme", "other", "third"];
@@ -103,8 +106,7 @@ async fn p2_p3_two_tasks_on_one_client_leave_one_history() {
         task.await.expect("stored");
     }
     for id in 0..10 {
-        let key = freshet_content::store::contract::support::key(&id.to_string());
-        let entry = stored(stores[0].as_ref(), key).await.expect("there");
+        let entry = stored(stores[0].as_ref(), key(&id.to_string())).await.expect("there");
         assert_eq!(entry.version.micros, 5, "{id}");
     }
     let positions: Vec<u64> =
@@ -130,13 +132,79 @@ async fn p1_p2_bad_weather_on_a_commit_changes_nothing_twice() {
         assert_eq!(ingested.expect("in time").outcomes.len(), 1, "{kind}");
         let again = accepted(store, new.clone()).await;
         assert_eq!((again.delivery, again.outcomes.len()), (new.delivery, 1), "{kind}: its first answer");
-        let redelivered =
-            freshet_content::model::NewDelivery { delivery: freshet_domain::DeliveryId::generate(), ..new.clone() };
+        let redelivered = NewDelivery { delivery: DeliveryId::generate(), ..new.clone() };
         let duplicate = store.ingest(redelivered).await.expect("answered");
         assert!(duplicate.duplicate && duplicate.delivery == new.delivery, "{kind}");
-        let entry = stored(store, freshet_content::store::contract::support::key(kind)).await.expect("there");
+        let entry = stored(store, key(kind)).await.expect("there");
         assert_eq!(entry.revision, 1, "{kind}");
     }
     assert_eq!(feed(store, 0, true).await.len(), 6);
     assert_eq!(store.feed_end(&client("acme")).await.expect("end"), 6);
+}
+
+/// Tasks whose clocks differ by ten minutes: versions and positions decide, not the time of whoever stores.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p2_p3_wrong_clocks_change_nothing() {
+    if !emulator() {
+        return;
+    }
+    let stores = stores(2).await;
+    let clocks = [START.plus(Duration::from_secs(300)), START.minus(Duration::from_secs(300))];
+    for version in 0..12_usize {
+        // The newer version is stored by the slower clock as often as by the faster.
+        let (store, now) = (stores[version % 2].as_ref(), clocks[version % 2]);
+        let mut new = delivery_at(now, vec![upsert("1", version as i64, &format!("v{version}"))]);
+        new.dedup_keys = vec![format!("key:{version}")];
+        assert_eq!(accepted(store, new.clone()).await.outcomes[0].effect, ChangeEffect::Published);
+        // The same again at the other task.
+        let (other, then) = (stores[(version + 1) % 2].as_ref(), clocks[(version + 1) % 2]);
+        let again = NewDelivery { delivery: DeliveryId::generate(), received_at: then, stored_at: then, ..new.clone() };
+        let ingested = other.ingest(again).await.expect("answered");
+        assert!(ingested.duplicate && ingested.delivery == new.delivery, "{version}");
+        // An older version comes late.
+        let late = delivery_at(then, vec![upsert("1", version as i64 - 1, "late")]);
+        assert_eq!(accepted(other, late).await.outcomes[0].effect, ChangeEffect::Stale, "{version}");
+    }
+    let entry = stored(stores[1].as_ref(), key("1")).await.expect("there");
+    assert_eq!((entry.version.micros, entry.revision), (11, 12));
+    let feed = feed(stores[0].as_ref(), 0, true).await;
+    let positions: Vec<u64> = feed.iter().map(|change| change.outcome.sequence).collect();
+    assert_eq!(positions, (1..=positions.len() as u64).collect::<Vec<_>>());
+    assert_eq!(publish_all(stores[0].as_ref(), clocks[1]).await, feed.len());
+}
+
+/// Around the largest size of an item, with everything else that an item carries at its largest: nothing is refused and
+/// everything comes back as it was.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p1_entries_around_the_largest_item_are_kept_whole() {
+    if !emulator() {
+        return;
+    }
+    let store = stores(1).await.remove(0);
+    // Noise, so that compressing it does not hide its size.
+    let mut state = 1_u64;
+    let mut noise = |bytes: usize| -> String {
+        let mut letter = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            char::from(b'0' + u8::try_from(state >> 58).expect("six bits") % 62)
+        };
+        (0..bytes).map(|_| letter()).collect::<String>().replace('\\', "x")
+    };
+    for kilobytes in (280..600).step_by(20) {
+        let id = kilobytes.to_string();
+        let mut change = upsert(&id, 10, &noise(kilobytes << 10));
+        let content = change.content.as_mut().expect("an upsert");
+        content.title = noise(2_000);
+        content.slug = noise(500);
+        content.tags = (0..40).map(|_| noise(100)).collect();
+        let mut new = delivery(vec![change.clone()]);
+        new.body = noise(kilobytes << 10).into();
+        let outcome = accepted(store.as_ref(), new.clone()).await.outcomes.remove(0);
+        assert_eq!(outcome.effect, ChangeEffect::Published, "{kilobytes} KiB");
+        let entry = stored(store.as_ref(), key(&id)).await.expect("there");
+        let (kept, sent) = (entry.content.expect("content"), change.content.expect("an upsert"));
+        assert_eq!((kept.fields_json, kept.title, kept.slug), (sent.fields_json, sent.title, sent.slug), "{kilobytes}");
+        let (_, body) = store.get_delivery(&client("acme"), new.delivery, true).await.expect("read").expect("there");
+        assert_eq!(body.expect("a body"), new.body, "{kilobytes} KiB");
+    }
 }

@@ -8,11 +8,14 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{
     AttributeValue, CancellationReason, KeysAndAttributes, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
 };
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use freshet_kit::retry::{Backoff, chance};
 use freshet_kit::{Error, ErrorKind};
 use futures::{StreamExt as _, TryStreamExt as _};
@@ -192,7 +195,7 @@ impl Db {
     /// One item, consistently.
     pub async fn get(&self, table: &str, key: &Key) -> Result<Option<Item>, Error> {
         let call = self.client.get_item().table_name(table).set_key(Some(key.item())).consistent_read(true);
-        Ok(call.send().await.map_err(|error| crate::error("GetItem", error))?.item)
+        Ok(call.send().await.map_err(|error| failed("GetItem", error))?.item)
     }
 
     /// Items by table and key, consistently. Those that are not there are left out.
@@ -217,7 +220,7 @@ impl Db {
         let mut found = HashMap::new();
         for attempt in 1..=ATTEMPTS {
             let call = self.client.batch_get_item().set_request_items(Some(wanted));
-            let answer = call.send().await.map_err(|error| crate::error("BatchGetItem", error))?;
+            let answer = call.send().await.map_err(|error| failed("BatchGetItem", error))?;
             for (table, items) in answer.responses.unwrap_or_default() {
                 found.extend(items.into_iter().filter_map(|item| Some(((table.clone(), Key::of(&item)?), item))));
             }
@@ -253,7 +256,7 @@ impl Db {
                 .expression_attribute_values(":from", s(from))
                 .expression_attribute_values(":to", s(to)),
         };
-        let answer = call.send().await.map_err(|error| crate::error("Query", error))?;
+        let answer = call.send().await.map_err(|error| failed("Query", error))?;
         let next = answer.last_evaluated_key.filter(|key| !key.is_empty());
         Ok(Page { items: answer.items.unwrap_or_default(), next })
     }
@@ -284,7 +287,7 @@ impl Db {
         }
         match crate::kind(&error) {
             ErrorKind::Busy | ErrorKind::Conflict => Ok(Transacted::Cancelled(Cancelled::Again)),
-            _ => Err(crate::error("TransactWriteItems", error)),
+            _ => Err(failed("TransactWriteItems", error)),
         }
     }
 
@@ -292,7 +295,7 @@ impl Db {
     pub async fn delete_all(&self, table: &str, keys: &[Key]) -> Result<(), Error> {
         let deletes = futures::stream::iter(keys.to_vec()).map(|key| async move {
             let call = self.client.delete_item().table_name(table).set_key(Some(key.item()));
-            call.send().await.map(drop).map_err(|error| crate::error("DeleteItem", error))
+            call.send().await.map(drop).map_err(|error| failed("DeleteItem", error))
         });
         deletes.buffer_unordered(PARALLEL).try_collect().await
     }
@@ -441,4 +444,15 @@ fn damaged(what: &str) -> Error {
 /// Bytes as a value.
 pub fn blob(bytes: &[u8]) -> AttributeValue {
     AttributeValue::B(Blob::new(bytes))
+}
+
+/// The error of a call on items. A table that is not there is an outage, not an answer: nobody asked for a table.
+pub fn failed<E>(operation: &str, error: SdkError<E, HttpResponse>) -> Error
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    match crate::kind(&error) {
+        ErrorKind::Missing => Error::unavailable(format!("{operation}: a table is not there")).with_source(error),
+        _ => crate::error(operation, error),
+    }
 }

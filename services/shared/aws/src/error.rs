@@ -107,7 +107,6 @@ const TABLE: [(ErrorKind, &[&str]); 9] = [
         &[
             "ResourceNotFoundException",
             "NoSuchKey",
-            "NoSuchBucket",
             "NoSuchUpload",
             "NoSuchDistribution",
             "NotFound",
@@ -157,6 +156,8 @@ const TABLE: [(ErrorKind, &[&str]); 9] = [
     (
         ErrorKind::Unavailable,
         &[
+            // A bucket that is not there is an outage, not an answer: nobody asked for a bucket.
+            "NoSuchBucket",
             "InternalError",
             "InternalErrorException",
             "InternalFailure",

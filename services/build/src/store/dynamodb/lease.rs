@@ -37,7 +37,7 @@ impl DynamoLease {
         match call.send().await {
             Ok(_) => Ok(true),
             Err(error) if freshet_aws::code(&error) == "ConditionalCheckFailedException" => Ok(false),
-            Err(error) => Err(freshet_aws::error("UpdateItem", error)),
+            Err(error) => Err(freshet_aws::dynamo::failed("UpdateItem", error)),
         }
     }
 }

@@ -241,7 +241,7 @@ async fn outbox_of(shared: &Shared, client: &ClientId, limit: usize) -> Result<P
             shared.relay.state().held.remove(client);
             return Ok(Part::Held);
         }
-        Err(error) => return Err(freshet_aws::error("UpdateItem", error)),
+        Err(error) => return Err(freshet_aws::dynamo::failed("UpdateItem", error)),
     };
     let from = through(claimed.as_ref())?;
     let end = head(shared, client).await?.position;

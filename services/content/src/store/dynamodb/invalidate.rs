@@ -79,7 +79,7 @@ pub(super) async fn run(shared: &Arc<Shared>, request: &Invalidation) -> Result<
         Err(error) if freshet_aws::code(&error) == "ConditionalCheckFailedException" => {
             Ok(answered(shared, request).await?.unwrap_or(done.invalidated))
         }
-        Err(error) => Err(freshet_aws::error("PutItem", error)),
+        Err(error) => Err(freshet_aws::dynamo::failed("PutItem", error)),
     }
 }
 
@@ -158,7 +158,7 @@ async fn expire(shared: &Shared, request: &Invalidation, states: Vec<State>, don
         match call.send().await {
             Ok(_) => Ok(1),
             Err(error) if freshet_aws::code(&error) == "ConditionalCheckFailedException" => Ok(0),
-            Err(error) => Err(freshet_aws::error("UpdateItem", error)),
+            Err(error) => Err(freshet_aws::dynamo::failed("UpdateItem", error)),
         }
     });
     let counts: Vec<u64> = writes.buffer_unordered(PARALLEL).try_collect().await?;

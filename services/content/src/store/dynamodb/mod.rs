@@ -161,7 +161,7 @@ impl Shared {
             Ok(_) => {}
             // Forgotten, while its mark is not.
             Err(error) if freshet_aws::code(&error) == "ConditionalCheckFailedException" => {}
-            Err(error) => return Err(freshet_aws::error("UpdateItem", error)),
+            Err(error) => return Err(freshet_aws::dynamo::failed("UpdateItem", error)),
         }
         Ok(Ingested { delivery: first, duplicate: true, outcomes: Vec::new() })
     }

@@ -69,7 +69,7 @@ pub(super) async fn erase_body(shared: &Shared, item: &Item) -> Result<bool, Err
         Ok(_) => Ok(true),
         // Forgotten meanwhile.
         Err(error) if freshet_aws::code(&error) == "ConditionalCheckFailedException" => Ok(false),
-        Err(error) => Err(freshet_aws::error("UpdateItem", error)),
+        Err(error) => Err(freshet_aws::dynamo::failed("UpdateItem", error)),
     }
 }
 

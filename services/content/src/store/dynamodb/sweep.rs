@@ -105,7 +105,7 @@ impl Sweep<'_> {
         match call.send().await {
             Ok(_) => {}
             Err(error) if freshet_aws::code(&error) == "ConditionalCheckFailedException" => {}
-            Err(error) => return Err(freshet_aws::error("UpdateItem", error)),
+            Err(error) => return Err(freshet_aws::dynamo::failed("UpdateItem", error)),
         }
         self.shared.db.delete_all(&self.table, &old).await
     }
@@ -171,7 +171,7 @@ impl Sweep<'_> {
             match call.send().await {
                 Ok(_) => removed += 1,
                 Err(error) if freshet_aws::code(&error) == "ConditionalCheckFailedException" => {}
-                Err(error) => return Err(freshet_aws::error("DeleteItem", error)),
+                Err(error) => return Err(freshet_aws::dynamo::failed("DeleteItem", error)),
             }
         }
         Ok(removed)
@@ -254,7 +254,7 @@ impl Sweep<'_> {
                 Ok(_) => swept.tombstones += 1,
                 // It came back to life, or lives longer; then a later item says so.
                 Err(error) if freshet_aws::code(&error) == "ConditionalCheckFailedException" => {}
-                Err(error) => return Err(freshet_aws::error("DeleteItem", error)),
+                Err(error) => return Err(freshet_aws::dynamo::failed("DeleteItem", error)),
             }
             let key = Key { pk: keys::TOMBSTONES.to_owned(), sk: Row(&item).text(SK)?.to_owned() };
             self.shared.db.delete_all(&self.table, &[key]).await?;

@@ -244,7 +244,7 @@ impl Objects {
         match listed {
             Ok(_) => Ok(()),
             Err(failed) if code(&failed) == "NoSuchBucket" => Err(Error::new(
-                ErrorKind::Missing,
+                ErrorKind::Unavailable,
                 "NO_SUCH_BUCKET",
                 format!("the bucket {} does not exist in this region and account", self.bucket),
             )),

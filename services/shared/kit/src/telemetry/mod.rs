@@ -3,6 +3,8 @@
 //! Nothing here costs more than a check of a flag until [`otlp`] was started. Without it the trace context that a
 //! sender gave is handed on as it came.
 
+// Instruments are made by the exporter alone.
+#[cfg_attr(not(feature = "otlp"), allow(dead_code))]
 mod metrics;
 #[cfg(feature = "otlp")]
 pub mod otlp;

@@ -37,7 +37,8 @@ pub fn is_sampled(trace: [u8; 16]) -> bool {
 }
 
 /// The id that the next trace of this thread is to have, once.
-pub(crate) fn take_next_trace() -> Option<[u8; 16]> {
+#[cfg(feature = "otlp")]
+pub(super) fn take_next_trace() -> Option<[u8; 16]> {
     NEXT_TRACE.take()
 }
 
