@@ -55,7 +55,7 @@ pub(crate) async fn take(lease: &dyn Lease, shutdown: &Shutdown, standby: impl F
                     }
                 };
                 if seen.holder.is_empty() || seen.holder == lease.me() || silent {
-                    match lease.beat(&seen).await {
+                    match claim(lease, &seen).await {
                         Ok(true) => return true,
                         Ok(false) => {}
                         Err(error) => tracing::warn!(error = %chain(&error), "the lease could not be taken"),
@@ -88,11 +88,7 @@ pub(crate) async fn hold(lease: &dyn Lease, shutdown: &Shutdown) {
                 return;
             }
         }
-        let renewed = async {
-            let seen = lease.look().await?;
-            if seen.holder == lease.me() { lease.beat(&seen).await } else { Ok(false) }
-        };
-        match renewed.await {
+        match renew(lease).await {
             Ok(true) => shown = Instant::now(),
             Ok(false) => {
                 tracing::error!("another task has taken the lease; this one stops");
@@ -104,6 +100,22 @@ pub(crate) async fn hold(lease: &dyn Lease, shutdown: &Shutdown) {
             }
         }
     }
+}
+
+/// False: somebody else has it.
+async fn renew(lease: &dyn Lease) -> Result<bool, Error> {
+    let seen = lease.look().await?;
+    // Nobody's, if its table was lost and made again.
+    if seen.holder != lease.me() && !seen.holder.is_empty() {
+        return Ok(false);
+    }
+    claim(lease, &seen).await
+}
+
+/// True if the lease is ours now. A beat whose answer was lost is repeated below us, and then finds the lease changed by
+/// itself.
+async fn claim(lease: &dyn Lease, seen: &Seen) -> Result<bool, Error> {
+    Ok(lease.beat(seen).await? || lease.look().await?.holder == lease.me())
 }
 
 #[cfg(test)]
@@ -176,5 +188,44 @@ mod tests {
         *state.lock().expect("fine") = Seen { holder: "first".into(), beat: 8 };
         hold(&lease, &shutdown).await;
         assert_eq!(state.lock().expect("fine").holder, "");
+    }
+
+    /// Each beat is repeated below us, because its answer was lost, and then finds the lease changed by itself.
+    struct Repeats(Shared);
+
+    #[async_trait]
+    impl Lease for Repeats {
+        fn me(&self) -> &str {
+            self.0.me()
+        }
+        async fn look(&self) -> Result<Seen, Error> {
+            self.0.look().await
+        }
+        async fn beat(&self, seen: &Seen) -> Result<bool, Error> {
+            self.0.beat(seen).await?;
+            self.0.beat(seen).await
+        }
+        async fn give_back(&self) -> Result<(), Error> {
+            self.0.give_back().await
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn neither_a_lost_answer_nor_a_lost_table_loses_the_lease() {
+        let state = Arc::new(Mutex::new(Seen { holder: String::new(), beat: 0 }));
+        let lease = Repeats(Shared(state.clone(), "first"));
+        let shutdown = Shutdown::new();
+        assert!(take(&lease, &shutdown, || {}).await);
+        let holding = tokio::spawn({
+            let shutdown = shutdown.clone();
+            async move { hold(&lease, &shutdown).await }
+        });
+        tokio::time::sleep(4 * BEAT).await;
+        *state.lock().expect("fine") = Seen { holder: String::new(), beat: 0 };
+        tokio::time::sleep(4 * BEAT).await;
+        assert!(!shutdown.is_stopping() && !holding.is_finished());
+        assert_eq!(state.lock().expect("fine").holder, "first");
+        shutdown.stop();
+        holding.await.expect("ended");
     }
 }

@@ -182,11 +182,15 @@ where
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = tokio::signal::ctrl_c() => {}
+                () = shutdown.stopping() => {}
             }
         }
         _ = terminate.recv() => {}
         _ = tokio::signal::ctrl_c() => {}
+        () = shutdown.stopping() => {}
     }
+    // A part that cannot go on has said why; whoever runs the program starts it again.
+    let gave_up = shutdown.is_stopping();
     tracing::info!(program = program.name, "stopping");
     readiness.drain();
     tokio::select! {
@@ -195,7 +199,7 @@ where
     }
     let left = shutdown.drain(common.drain_deadline).await;
     tracing::info!(program = program.name, dropped = ?left, "stopped");
-    Ok(ExitCode::SUCCESS)
+    Ok(if gave_up { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 /// The environment, as far as it is text.
