@@ -27,10 +27,13 @@ pub const PROGRAMS: [&str; 5] = ["validation", "content", "build", "control", "i
 const SCOPES: &str = "[\"webhook\", \"content:read\", \"content:write\", \"build:read\", \"build:write\", \
                       \"control:read\", \"control:write\"]";
 
-/// A program, built by whoever runs the tests of the whole workspace.
+/// A program, built by whoever runs the tests of the whole workspace, or in the folder FRESHET_PROGRAMS.
 fn binary(service: &str) -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     let folder = BUILT.get_or_init(|| {
+        if let Some(folder) = std::env::var_os("FRESHET_PROGRAMS") {
+            return folder.into();
+        }
         // Through cargo, because an old binary would prove nothing. The same packages and features as the tests have:
         // others would compile half of the workspace again.
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
@@ -248,6 +251,26 @@ impl Cluster {
         self.programs.insert(service.to_owned(), program);
     }
 
+    /// Starts a program and tells how long it took until it was ready.
+    pub async fn launch_timed(&mut self, service: &str) -> Duration {
+        let before = self.logged(service).len();
+        let begun = std::time::SystemTime::now();
+        self.launch(service).await;
+        self.wait_ready(service).await;
+        let ready = wait_for(&format!("{service} to say that it is ready"), || {
+            let text = self.logged(service);
+            async move { logged_at(&text[before.min(text.len())..], "ready").ok_or(text) }
+        })
+        .await;
+        let begun = begun.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        ready.since(freshet_domain::Timestamp::EPOCH).saturating_sub(begun)
+    }
+
+    /// The process id of a program.
+    pub fn pid(&self, service: &str) -> u32 {
+        self.programs[service].child.id()
+    }
+
     /// Starts a second task of the build service, named `build-2`.
     pub async fn second_build(&mut self) {
         let mut environment = self.environment["build"].clone();
@@ -349,6 +372,14 @@ pub fn aws_environment(endpoint: &str) -> BTreeMap<String, String> {
 
 fn made<T, E: std::fmt::Debug>(result: Result<T, E>) -> T {
     result.unwrap_or_else(|error| panic!("could not be made: {error:?}"))
+}
+
+/// When this message was written.
+fn logged_at(log: &str, message: &str) -> Option<freshet_domain::Timestamp> {
+    log.lines().find_map(|line| {
+        let line: serde_json::Value = serde_json::from_str(line).ok()?;
+        (line["message"] == message).then(|| freshet_domain::Timestamp::parse_rfc3339(line["timestamp"].as_str()?))?
+    })
 }
 
 /// The address in the line that says where the program listens.

@@ -282,3 +282,36 @@ fn the_docs_have_every_metric_and_no_other() {
         .collect();
     assert_eq!(rows, known);
 }
+
+/// The images are built with the feature `program` and nothing else, while every test has all features: what a program
+/// needs of our other crates, its own feature must say.
+#[test]
+fn the_feature_program_is_enough() {
+    let all = packages();
+    let features = |package: &serde_json::Value| -> BTreeMap<String, Vec<String>> {
+        serde_json::from_value(package["features"].clone()).expect("features")
+    };
+    let with_aws: BTreeSet<String> = all
+        .iter()
+        .filter(|package| features(package).contains_key("aws"))
+        .map(|package| package["name"].as_str().expect("a name").to_owned())
+        .collect();
+    let mut programs = 0;
+    for package in &all {
+        let own = features(package);
+        if !own.contains_key("program") {
+            continue;
+        }
+        programs += 1;
+        let mut enabled: BTreeSet<String> = BTreeSet::new();
+        let mut open = vec!["program".to_owned()];
+        while let Some(feature) = open.pop() {
+            open.extend(own.get(&feature).into_iter().flatten().filter(|each| !enabled.contains(*each)).cloned());
+            enabled.insert(feature);
+        }
+        for name in dependencies(package).intersection(&with_aws) {
+            assert!(enabled.contains(&format!("{name}/aws")), "{}: `program` must enable {name}/aws", package["name"]);
+        }
+    }
+    assert_eq!(programs, 5);
+}

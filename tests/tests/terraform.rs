@@ -138,6 +138,20 @@ fn source(client: &str, id: &str, provider: &str, secret: &str, settings: &str) 
     catalogue.source(client, id).expect("there").clone()
 }
 
+/// Has another SDK look at what is there: see `tests/emulator/look.py`.
+fn boto3(endpoint: &str, arguments: &[&str]) {
+    let python = std::env::var_os("FRESHET_EMULATOR_PYTHON").expect("scripts/emulator sets it");
+    let looked = Command::new(python)
+        .arg(workspace().join("tests/emulator/look.py"))
+        .args(arguments)
+        .envs(aws_environment(endpoint))
+        .env("AWS_DEFAULT_REGION", "us-east-1")
+        .output()
+        .expect("Python runs");
+    let (out, err) = (String::from_utf8_lossy(&looked.stdout), String::from_utf8_lossy(&looked.stderr));
+    assert!(looked.status.success(), "{arguments:?}: {out}{err}");
+}
+
 async fn send(cluster: &Cluster, source: &Source, sample: Sample<'_>) -> Answer {
     let delivery = samples::make(&Registry::new(), source, sample, Timestamp::now());
     let url = format!("{}/webhook/{}/{}.{}", cluster.address("ingress"), source.provider, source.client, source.id);
@@ -190,6 +204,7 @@ async fn an_applied_environment_runs_takes_a_new_client_and_leaves_nothing() {
     let cluster = Cluster::run(config.clone(), folder, environment, KEY.to_owned(), "freshet-dev-".to_owned()).await;
     let journal = source("tidewater", "journal", "strapi", "journal-secret", "header = \"authorization\"");
     let shop = source("tidewater", "shop", "shopify_basic", "shop-secret", "");
+    boto3(&applied.emulator.endpoint, &["listen", "freshet-dev"]);
     let article = send(&cluster, &journal, Sample::new(1, 0)).await.kept("accepted").delivery_id();
     let variables_of_build = container(&config, "freshet-dev-tidewater-www").await;
 
@@ -213,6 +228,10 @@ async fn an_applied_environment_runs_takes_a_new_client_and_leaves_nothing() {
     assert_eq!(live(&config, &bucket("tidewater", "www")).await, "built elsewhere");
     assert!(live(&config, &bucket("tidewater", "plain")).await.contains("<html"));
     send(&cluster, &shop, Sample::new(1, 0)).await.kept("accepted");
+    boto3(
+        &applied.emulator.endpoint,
+        &["look", "freshet-dev", "tidewater", "www", "freshet-dev-tidewater-www", &article],
+    );
 
     // One more client by a few lines and an apply, while everything runs.
     variables["clients"]["harbour"] = json!({

@@ -71,7 +71,7 @@ def _stop(process):
 
 
 async def _run(arguments, backend_port):
-    server, port = await Proxy(backend_port).serve(arguments.port)
+    server, port = await Proxy(backend_port).serve(arguments.port, arguments.host)
     endpoint = f"http://127.0.0.1:{port}"
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -101,6 +101,7 @@ def main():
     parser = argparse.ArgumentParser(prog="emulator", description=__doc__)
     parser.add_argument("--backend", choices=("moto", "ministack"), default=os.environ.get("FRESHET_EMULATOR") or "moto")
     parser.add_argument("--port", type=int, default=0, help="the proxy's port; 0 lets the system choose")
+    parser.add_argument("--host", default="127.0.0.1", help="where the proxy listens; for containers")
     parser.add_argument("command", nargs="*", help="what to run; without it the address is printed and served until stopped")
     arguments = parser.parse_args()
     process, port = _start(arguments.backend)

@@ -58,9 +58,9 @@ class Proxy:
         self.backend_port = backend_port
         self.faults = Faults()
 
-    async def serve(self, port=0):
+    async def serve(self, port=0, host="127.0.0.1"):
         """Listens; returns the server and its port."""
-        server = await asyncio.start_server(self._connection, "127.0.0.1", port, limit=_HEAD_MAX, backlog=512)
+        server = await asyncio.start_server(self._connection, host, port, limit=_HEAD_MAX, backlog=512)
         return server, server.sockets[0].getsockname()[1]
 
     async def _connection(self, reader, writer):

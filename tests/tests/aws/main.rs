@@ -2,6 +2,7 @@
 
 #![cfg(feature = "aws")]
 
+mod compose;
 mod cost;
 mod flow;
 mod telemetry;

@@ -94,10 +94,7 @@ impl Freshet {
 
     /// MiB of memory that are resident.
     pub(crate) fn resident_mib(&self) -> anyhow::Result<f64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-        let kib: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
-        Ok(kib / 1024.0)
+        resident_mib(self.pid())
     }
 
     /// Ends it as Ctrl-C does, so that everything is in its files.
@@ -118,6 +115,14 @@ impl Drop for Freshet {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// MiB of a process's memory that are resident.
+pub(crate) fn resident_mib(pid: u32) -> anyhow::Result<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+    let kib: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
+    Ok(kib / 1024.0)
 }
 
 /// A temporary folder with a catalogue.

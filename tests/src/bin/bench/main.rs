@@ -8,9 +8,12 @@ mod burst;
 mod durable;
 mod entries;
 mod freshet;
+mod hop;
 mod load;
 mod numbers;
 mod profile;
+#[cfg(feature = "aws")]
+mod programs;
 mod requests;
 mod start;
 mod store;
@@ -21,6 +24,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
 
+pub(crate) use crate::freshet::CLIENT;
 use crate::table::Table;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -33,6 +37,10 @@ enum Part {
     Entries,
     /// Ten thousand changes at once.
     Burst,
+    /// What calling over gRPC costs, against calling directly.
+    Hop,
+    /// Only when asked for: the five programs of the AWS engine, against the emulator.
+    Programs,
     /// Only when asked for: keeps one Freshet busy and tells what a delivery costs it.
     Profile,
 }
@@ -41,7 +49,7 @@ enum Part {
 #[derive(Debug, Parser)]
 #[command(name = "bench")]
 struct Args {
-    /// Parts to run, comma separated [default: all but profile]
+    /// Parts to run, comma separated [default: all but profile and programs]
     #[arg(value_enum, value_delimiter = ',')]
     parts: Vec<Part>,
     /// Fewer and shorter rounds, and fewer entries: under two minutes
@@ -113,6 +121,9 @@ async fn run(args: Args) -> anyhow::Result<()> {
     if wanted(Part::Burst) {
         burst::measure(&plan, &mut table).await?;
     }
+    if wanted(Part::Hop) {
+        hop::measure(&plan, &mut table).await?;
+    }
     if wanted(Part::Start) || wanted(Part::Entries) {
         // Both need a large store, and making one takes longest.
         let large = store::Store::make(plan.pick(200_000, 1_000_000)).await?;
@@ -122,6 +133,12 @@ async fn run(args: Args) -> anyhow::Result<()> {
         if wanted(Part::Entries) {
             entries::measure(&plan, &large, &mut table).await?;
         }
+    }
+    if args.parts.contains(&Part::Programs) {
+        #[cfg(feature = "aws")]
+        programs::measure(&plan, &mut table).await?;
+        #[cfg(not(feature = "aws"))]
+        anyhow::bail!("built without the AWS engine; use `scripts/bench programs`");
     }
     if args.parts.contains(&Part::Profile) {
         profile::run(&plan).await?;

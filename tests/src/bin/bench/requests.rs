@@ -27,12 +27,18 @@ pub(crate) const SHOPIFY: Kind =
 /// Makes deliveries that are all different: other entries, other ids, each signed.
 pub(crate) struct Maker {
     registry: Registry,
+    secret: String,
     next: u64,
 }
 
 impl Maker {
     pub(crate) fn new() -> Self {
-        Self { registry: Registry::new(), next: 0 }
+        Self::with_secret(SECRET.to_owned())
+    }
+
+    /// For sources with another secret.
+    pub(crate) fn with_secret(secret: String) -> Self {
+        Self { registry: Registry::new(), secret, next: 0 }
     }
 
     /// So many requests of a kind that were not made before.
@@ -44,7 +50,7 @@ impl Maker {
         for _ in 0..count {
             let request = SampleRequest {
                 event: kind.event,
-                secret: Some(SECRET),
+                secret: Some(&self.secret),
                 settings: &settings,
                 now,
                 number: self.next,
