@@ -2,6 +2,7 @@
 
 #![cfg(feature = "aws")]
 
+mod captured;
 mod compose;
 mod cost;
 mod flow;
