@@ -315,3 +315,19 @@ fn the_feature_program_is_enough() {
     }
     assert_eq!(programs, 5);
 }
+
+/// Alarms and dashboards watch metrics that exist.
+#[test]
+fn terraform_watches_metrics_that_are_exported() {
+    // What comes with reconciliation; docs/operations/aws.md says so.
+    let known: BTreeSet<&str> =
+        freshet_kit::telemetry::inventory().map(|metric| metric.name).chain(["freshet.drift.open"]).collect();
+    let mut watched = 0;
+    for path in files("terraform/modules/observability", &["tf"]) {
+        for name in read(&path).split('"').filter(|text| text.starts_with("freshet.")) {
+            assert!(known.contains(name), "{}: there is no metric {name}", path.display());
+            watched += 1;
+        }
+    }
+    assert!(watched >= 5, "{watched}");
+}

@@ -120,6 +120,7 @@ fn environment(outputs: &Value, endpoint: &str, work: &Path) -> BTreeMap<String,
         variables.insert("FRESHET_SERVICE__DRAIN_DELAY".to_owned(), "0s".to_owned());
         variables.insert("FRESHET_CATALOGUE__POLL".to_owned(), "1s".to_owned());
         if service == "build" {
+            variables.insert("FRESHET_SERVICE__LOG".to_owned(), "info,freshet_build::events=debug".to_owned());
             variables.insert("FRESHET_BUILD__WORK_DIR".to_owned(), work.display().to_string());
         }
         all.insert(service.clone(), variables);
@@ -226,6 +227,13 @@ async fn an_applied_environment_runs_takes_a_new_client_and_leaves_nothing() {
         found.as_str().unwrap_or_else(|| panic!("no bucket of {client}/{site} in {sites}")).to_owned()
     };
     assert_eq!(live(&config, &bucket("tidewater", "www")).await, "built elsewhere");
+    // The end of the build came by EventBridge and its queue, not only by asking.
+    wait_for("the event of the build's end", || async {
+        let log = cluster.logged("build");
+        let told = log.lines().any(|line| line.contains("a CodeBuild build ended"));
+        if told { Ok(()) } else { Err(log) }
+    })
+    .await;
     assert!(live(&config, &bucket("tidewater", "plain")).await.contains("<html"));
     send(&cluster, &shop, Sample::new(1, 0)).await.kept("accepted");
     boto3(

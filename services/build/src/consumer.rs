@@ -149,7 +149,7 @@ struct Sorted {
     /// When the events' changes were committed.
     times: Vec<Timestamp>,
     /// Of each event, until all of it is done.
-    _spans: Vec<Span>,
+    spans: Vec<Span>,
 }
 
 impl Sorted {
@@ -168,7 +168,7 @@ fn sort(catalogue: &Catalogue, messages: Vec<Message>) -> Sorted {
         match ContentChanged::from_body(&message.body) {
             Ok(Some(event)) => {
                 sorted.times.push(event.time);
-                sorted._spans.push(span(&event));
+                sorted.spans.push(span(&event));
                 let needs = sort_event(catalogue, &event, &mut sorted.sites);
                 sorted.messages.push((message.receipt, needs));
             }

@@ -101,7 +101,7 @@ async fn publish(deps: &ContentDeps, shutdown: &Shutdown, mut events: Vec<Outgoi
         let mut left = Vec::new();
         let mut last_error = None;
         for part in events.chunks(EVENTS_MAX) {
-            let _spans = spans(part);
+            let _until_published = spans(part);
             if let Some(metrics) = metrics() {
                 metrics.publish_batch.record(part.len() as f64, &[]);
             }

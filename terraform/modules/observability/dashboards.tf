@@ -1,4 +1,7 @@
 locals {
+  # Of what the services tell themselves by way of the collector.
+  environment = ["deployment.environment.name", var.environment]
+
   graph = { type = "metric", width = 12, height = 6 }
 
   widgets = [
@@ -32,6 +35,21 @@ locals {
       metrics = [for service in keys(var.services) : ["ECS/ContainerInsights", "RunningTaskCount", "ClusterName", var.cluster, "ServiceName", service]]
       stat    = "Average"
     },
+    {
+      title   = "Seconds from a change to the live site, longest"
+      metrics = [concat(["Freshet", "freshet.batch.live.duration"], local.environment)]
+      stat    = "Maximum"
+    },
+    {
+      title   = "Changes live without a build of their own, and builds"
+      metrics = [for metric in ["freshet.builds.saved", "freshet.builds"] : concat(["Freshet", metric], local.environment)]
+      stat    = "Sum"
+    },
+    {
+      title   = "Deliveries in the spool"
+      metrics = [for metric in ["freshet.spool.waiting", "freshet.spool.set_aside"] : concat(["Freshet", metric], local.environment)]
+      stat    = "Maximum"
+    },
   ]
 
   client_widgets = {
@@ -39,6 +57,16 @@ locals {
       {
         title   = "Builds: failed and succeeded"
         metrics = [for pair in setproduct(["FailedBuilds", "SucceededBuilds"], values(client.projects)) : ["AWS/CodeBuild", pair[0], "ProjectName", pair[1]]]
+        stat    = "Sum"
+      },
+      {
+        title   = "Seconds from a change to the live site, longest"
+        metrics = [concat(["Freshet", "freshet.batch.live.duration"], local.environment, ["client_id", id])]
+        stat    = "Maximum"
+      },
+      {
+        title   = "Changes live without a build of their own, and builds"
+        metrics = [for metric in ["freshet.builds.saved", "freshet.builds"] : concat(["Freshet", metric], local.environment, ["client_id", id])]
         stat    = "Sum"
       },
       {

@@ -69,6 +69,9 @@ class Proxy:
                 pass
         except (Broken, ConnectionError, asyncio.IncompleteReadError, ValueError):
             _reset(writer)
+        except asyncio.CancelledError:
+            # The emulator ends; who waits for it sees the connection close.
+            pass
         finally:
             writer.close()
 

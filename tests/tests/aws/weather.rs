@@ -61,33 +61,31 @@ async fn p1_p2_p3_p4_in_bad_weather_every_acknowledged_delivery_becomes_live() {
     const DELIVERIES: u64 = 60;
     let Some(world) = World::start().await else { return };
     let name = &world.cluster.prefix;
-    for kind in ["throttle", "error", "error-after", "reset", "reset-after", "conflict"] {
-        let action = if kind == "conflict" { ",\"action\":\"TransactWriteItems\"" } else { "" };
-        testing::tell(
-            "/_faults",
-            &format!(
-                "{{\"name\":\"{name}\",\"service\":\"dynamodb\"{action},\"kind\":\"{kind}\",\"probability\":0.05,\"times\":20}}"
-            ),
-        )
-        .await;
+    let rule = async |service: &str, action: &str, kind: &str, probability: f64, more: &str| {
+        let action = if action.is_empty() { String::new() } else { format!(",\"action\":\"{action}\"") };
+        let text = format!(
+            "{{\"name\":\"{name}\",\"service\":\"{service}\"{action},\"kind\":\"{kind}\",\"probability\":{probability}{more}}}"
+        );
+        testing::tell("/_faults", &text).await;
+    };
+    for kind in ["throttle", "error", "error-after", "reset", "reset-after"] {
+        rule("dynamodb", "", kind, 0.05, ",\"times\":20").await;
     }
-    let others = [
-        ("sns", "PublishBatch", "partial"),
-        ("sns", "PublishBatch", "error-after"),
-        ("sns", "PublishBatch", "reset"),
-        ("sqs", "ReceiveMessage", "error"),
-        ("sqs", "ReceiveMessage", "reset-after"),
-        ("sqs", "DeleteMessageBatch", "partial"),
-        ("sqs", "DeleteMessageBatch", "throttle"),
+    rule("dynamodb", "TransactWriteItems", "conflict", 0.05, ",\"times\":20").await;
+    // Longer than an attempt may take, so that it is repeated although it had its effect.
+    rule("dynamodb", "TransactWriteItems", "hang-after", 0.05, ",\"times\":5,\"seconds\":2").await;
+    rule("dynamodb", "", "delay", 0.05, ",\"times\":20,\"seconds\":0.3").await;
+    for (action, kind) in [("PublishBatch", "partial"), ("PublishBatch", "error-after"), ("PublishBatch", "reset")] {
+        rule("sns", action, kind, 0.3, ",\"times\":6").await;
+    }
+    let of_queue = [
+        ("ReceiveMessage", "error"),
+        ("ReceiveMessage", "reset-after"),
+        ("DeleteMessageBatch", "partial"),
+        ("DeleteMessageBatch", "throttle"),
     ];
-    for (service, action, kind) in others {
-        testing::tell(
-            "/_faults",
-            &format!(
-                "{{\"name\":\"{name}\",\"service\":\"{service}\",\"action\":\"{action}\",\"kind\":\"{kind}\",\"probability\":0.3,\"times\":6}}"
-            ),
-        )
-        .await;
+    for (action, kind) in of_queue {
+        rule("sqs", action, kind, 0.3, ",\"times\":6").await;
     }
     let sent = futures::stream::iter(1..=DELIVERIES).map(|number| {
         let world = &world;

@@ -25,10 +25,12 @@ pub(crate) fn start(program: Program, common: &Common, instance: &str) -> anyhow
     Ok(exports)
 }
 
+type Read = fn(&Tally) -> f64;
+
 /// Counts the calls of all AWS clients and exports the counts.
 pub(crate) fn count(aws: freshet_aws::SdkConfig) -> freshet_aws::SdkConfig {
     let counts = CallCounts::new();
-    let metrics: [(_, fn(&Tally) -> f64); 5] = [
+    let metrics: [(_, Read); 5] = [
         ("freshet.aws.requests", |tally| tally.requests as f64),
         ("freshet.aws.repeated", |tally| tally.repeated as f64),
         ("freshet.aws.errors", |tally| tally.errors as f64),
