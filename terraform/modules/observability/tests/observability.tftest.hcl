@@ -49,7 +49,7 @@ run "every_client_has_a_dashboard" {
   command = apply
 
   assert {
-    condition     = keys(aws_cloudwatch_dashboard.client) == ["empty", "tidewater"] && length(jsondecode(aws_cloudwatch_dashboard.client["tidewater"].dashboard_body).widgets) == 4
+    condition     = keys(aws_cloudwatch_dashboard.client) == ["empty", "tidewater"] && length(jsondecode(aws_cloudwatch_dashboard.client["tidewater"].dashboard_body).widgets) == 6
     error_message = "A client has no dashboard, or it lacks something."
   }
   assert {
