@@ -190,6 +190,9 @@ fn span(event: &ContentChanged) -> Span {
         messaging.batch.message_count = event.changes.len(),
         client_id = %event.client,
     );
+    if span.is_disabled() {
+        return span;
+    }
     let mut last = "";
     for change in &event.changes {
         match last {

@@ -1,6 +1,5 @@
 //! One build from its start to its end: snapshot, runner, publish, record.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -38,6 +37,19 @@ pub(crate) struct Start {
     pub(crate) batch: BatchId,
     pub(crate) attempt: u32,
     pub(crate) traceparent: String,
+    /// Another process began it: its snapshot is taken and the runner has it.
+    pub(crate) taken_over: bool,
+}
+
+/// What a build and whoever may stop it tell each other.
+#[derive(Default)]
+struct Signals {
+    /// Ends the run.
+    stop: CancellationToken,
+    /// Somebody told the build to stop.
+    told: AtomicBool,
+    /// The runner has it, and what it does does not end with this process.
+    can_be_left: AtomicBool,
 }
 
 /// Runs the build in a task of its own.
@@ -51,14 +63,18 @@ pub(crate) fn spawn(engine: Engine, start: Start, shutdown: &Shutdown) {
 }
 
 async fn run(engine: &Engine, start: &Start, stops: broadcast::Receiver<BuildId>, shutdown: &Shutdown) {
-    let stop = CancellationToken::new();
-    let told = Arc::new(AtomicBool::new(false));
+    let signals = Signals::default();
     let listen = async {
         tokio::select! {
-            () = told_to_stop(engine, start, stops) => told.store(true, Ordering::SeqCst),
-            () = async { shutdown.stopping().await; tokio::time::sleep(SHUTDOWN_GRACE).await } => {}
+            () = told_to_stop(engine, start, stops) => signals.told.store(true, Ordering::SeqCst),
+            () = async { shutdown.stopping().await; tokio::time::sleep(SHUTDOWN_GRACE).await } => {
+                if signals.can_be_left.load(Ordering::SeqCst) {
+                    tracing::info!(build.id = %start.build, site = %start.key, "the build is left to the next task");
+                    return;
+                }
+            }
         }
-        stop.cancel();
+        signals.stop.cancel();
         std::future::pending::<()>().await;
     };
     let span = tracing::info_span!(
@@ -77,7 +93,7 @@ async fn run(engine: &Engine, start: &Start, stops: broadcast::Receiver<BuildId>
     trace::set_parent(&span, &start.traceparent);
     let work = async {
         tracing::info!(build.id = %start.build, site = %start.key, build.attempt = start.attempt, "build starts");
-        let outcome = execute(engine, start, &stop, &told).await;
+        let outcome = execute(engine, start, &signals).await;
         measure::span(&Span::current(), &outcome);
     };
     let work = work.instrument(span);
@@ -113,18 +129,18 @@ async fn told_to_stop(engine: &Engine, start: &Start, mut stops: broadcast::Rece
     }
 }
 
-async fn execute(engine: &Engine, start: &Start, stop: &CancellationToken, told: &AtomicBool) -> Outcome {
+async fn execute(engine: &Engine, start: &Start, signals: &Signals) -> Outcome {
     let mut report = Report::default();
     let workspace = Workspace::create(&engine.deps.work_dir, &start.key, start.build).await;
     let outcome = match &workspace {
-        Ok(workspace) => attempt(engine, start, workspace, stop, &mut report).await,
+        Ok(workspace) => attempt(engine, start, workspace, signals, &mut report).await,
         Err(error) => Ok(RunOutcome::Failed(format!("the build's folder could not be made: {error}"))),
     };
     let outcome = match outcome {
         Ok(RunOutcome::Succeeded(output)) => publish(engine, start, &output, report).instrument(part("publish")).await,
         Ok(RunOutcome::Failed(error)) => end(engine, start, Outcome::Failed(error), report).await,
         Ok(RunOutcome::Stopped) => {
-            let outcome = if told.load(Ordering::SeqCst) { Outcome::Cancelled } else { Outcome::Interrupted };
+            let outcome = if signals.told.load(Ordering::SeqCst) { Outcome::Cancelled } else { Outcome::Interrupted };
             end(engine, start, outcome, report).await
         }
         Err(error) => {
@@ -142,22 +158,25 @@ async fn attempt(
     engine: &Engine,
     start: &Start,
     workspace: &Workspace,
-    stop: &CancellationToken,
+    signals: &Signals,
     report: &mut Report,
 ) -> Result<RunOutcome, Error> {
     let Some(site) = engine.site(&start.key) else {
         return Ok(RunOutcome::Failed("the site is no longer in the catalogue".to_owned()));
     };
-    let prepared = tokio::select! {
-        prepared = prepare(engine, start, &site.sources, workspace).instrument(part("snapshot")) => prepared,
-        () = stop.cancelled() => return Ok(RunOutcome::Stopped),
-    };
+    let stop = &signals.stop;
     // What the build does itself belongs below its span; where nothing is exported, into its changes' trace.
     let traceparent = trace::current().unwrap_or_else(|| snapshot::build_traceparent(&start.traceparent, start.build));
-    report.entries = Some(prepared?);
-    report.traceparent = Some(traceparent.clone());
-    report.log_location = Some(workspace.log.display().to_string());
-    engine.started(&start.key, start.build, report.clone()).await?;
+    if !start.taken_over {
+        let prepared = tokio::select! {
+            prepared = prepare(engine, start, &site.sources, workspace).instrument(part("snapshot")) => prepared,
+            () = stop.cancelled() => return Ok(RunOutcome::Stopped),
+        };
+        report.entries = Some(prepared?);
+        report.traceparent = Some(traceparent.clone());
+        report.log_location = Some(workspace.log.display().to_string());
+        engine.started(&start.key, start.build, report.clone()).await?;
+    }
     let job = BuildJob {
         key: start.key.clone(),
         site: site.clone(),
@@ -172,7 +191,10 @@ async fn attempt(
         site_path: engine.deps.hosting.site_path(&start.key),
         now: engine.deps.clock.now(),
     };
-    let result = engine.deps.runners.of(site.build.preset).run(&job, stop).instrument(part("run")).await;
+    let runner = engine.deps.runners.of(site.build.preset);
+    signals.can_be_left.store(runner.outlives_process(), Ordering::SeqCst);
+    let result = runner.run(&job, stop).instrument(part("run")).await;
+    signals.can_be_left.store(false, Ordering::SeqCst);
     report.log_tail = Some(result.log_tail);
     report.log_location = result.log_location.or(report.log_location.take());
     Ok(result.outcome)

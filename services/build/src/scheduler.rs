@@ -12,7 +12,7 @@ use crate::BuildDeps;
 use crate::engine::Engine;
 use crate::executor::{self, Start};
 use crate::lease;
-use crate::machine::{Action, Input, Outcome, Report, Room, SiteKey};
+use crate::machine::{Action, Active, Input, Outcome, Phase, Report, Room, SiteKey};
 use crate::workspace;
 
 /// The longest sleep: covers clocks that jump, and inputs that another process stored.
@@ -80,7 +80,8 @@ impl Scheduler {
         false
     }
 
-    /// Builds that a killed process left as running are not: whatever is left of them is ended, and they start again.
+    /// Builds that another process left as running: those that run elsewhere are gone on with; whatever is left of the
+    /// others is ended, and they start again.
     async fn recover(&self) -> Result<(), Error> {
         let mut after = None;
         loop {
@@ -105,11 +106,34 @@ impl Scheduler {
     async fn recover_site(&self, site: &SiteKey) -> Result<(), Error> {
         let stored = self.engine.deps.store.load(site).await?;
         let Some(active) = stored.state.active.filter(|active| active.phase.is_running()) else { return Ok(()) };
+        if self.takes_over(site, &active).await {
+            return Ok(());
+        }
         self.engine.deps.runners.abandon(active.build).await;
         let input = Input::BuildEnded { build: active.build, outcome: Outcome::Interrupted, report: Report::default() };
         self.engine.apply(site, input).await?;
         tracing::info!(build.id = %active.build, %site, "a build of the last process was interrupted, it starts again");
         Ok(())
+    }
+
+    /// Goes on with a build that runs elsewhere than in the process that ended. False: there is none.
+    async fn takes_over(&self, site: &SiteKey, active: &Active) -> bool {
+        let Some(known) = self.engine.site(site) else { return false };
+        let runner = self.engine.deps.runners.of(known.build.preset);
+        if active.phase != Phase::Running || !runner.goes_on(active.build).await {
+            return false;
+        }
+        tracing::info!(build.id = %active.build, %site, "a build that another task began goes on");
+        let start = Start {
+            key: site.clone(),
+            build: active.build,
+            batch: active.facts.batch,
+            attempt: active.attempt,
+            traceparent: active.facts.traceparent.clone(),
+            taken_over: true,
+        };
+        executor::spawn(self.engine.clone(), start, &self.shutdown);
+        true
     }
 
     async fn run(&self) {
@@ -187,7 +211,7 @@ impl Scheduler {
         let Some(step) = self.engine.apply(site, Input::Tick { room: Room::Free }).await? else { return Ok(()) };
         for action in step.actions {
             if let Action::StartBuild { build, batch, attempt, traceparent } = action {
-                let start = Start { key: site.clone(), build, batch, attempt, traceparent };
+                let start = Start { key: site.clone(), build, batch, attempt, traceparent, taken_over: false };
                 executor::spawn(self.engine.clone(), start, &self.shutdown);
             }
         }

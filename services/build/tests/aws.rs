@@ -130,44 +130,52 @@ async fn p4_a_change_becomes_a_live_site_through_codebuild_and_through_the_built
     process.stop().await;
 }
 
+/// Killed or stopped in order: what runs in CodeBuild goes on, and the next task brings its result live.
 #[tokio::test]
-async fn p4_after_a_killed_task_the_next_one_builds_and_nothing_else_runs() {
+async fn p4_a_build_in_codebuild_is_taken_over_by_the_next_task() {
     let Some(config) = testing::config() else { return };
-    let project = project(&config).await;
-    let plan = format!(r#"{{"{project}": {{"seconds": 120}}}}"#);
-    testing::tell("/moto-api/codebuild", &plan).await;
-    let (bucket, builds) = (testing::bucket(&config, "site").await, testing::bucket(&config, "builds").await);
-    let mut shop = site("acme", "shop", SiteBuild { preset: Preset::Astro, ..builtin() });
-    shop.aws = Some(SiteAws {
-        project: Some(project.clone()),
-        bucket: bucket.bucket().to_owned(),
-        distribution: None,
-        secret_env: BTreeMap::new(),
-    });
-    let world = World::new(&[shop]);
-    let client = aws_sdk_codebuild::Client::new(&config);
-    let start = || {
-        let pace = Pace { poll: Duration::from_millis(200), ..Pace::default() };
-        let runner = CodeBuildRunner::with_client(client.clone(), builds.clone(), pace);
-        let hosting = S3Hosting::new(&config, world.catalogue.clone());
-        world.start_with(Runners::aws(Arc::new(runner)), Arc::new(hosting))
-    };
-    let first = start();
-    world.publish("acme", &["1"]);
-    let started = async || client.list_builds_for_project().project_name(&project).send().await.expect("listed").ids;
-    support::until(async || started().await.filter(|ids| ids.len() == 1).map(drop).ok_or("no build".to_owned())).await;
-    first.kill().await;
-
-    testing::tell("/moto-api/codebuild", &plan.replace("120", "1")).await;
-    let container = tokio::spawn(container(config.clone(), project.clone()));
-    let second = start();
-    second.until_build("acme", "shop", pb::BuildState::Succeeded).await;
-    assert_eq!(live(&bucket, "index.html").await.as_deref(), Some("1 entries"));
-    let ids = started().await.unwrap_or_default();
-    let all = client.batch_get_builds().set_ids(Some(ids)).send().await.expect("asked").builds.unwrap_or_default();
-    let mut ends: Vec<&str> = all.iter().filter_map(|build| Some(build.build_status()?.as_str())).collect();
-    ends.sort_unstable();
-    assert_eq!(ends, ["STOPPED", "SUCCEEDED"]);
-    container.abort();
-    second.stop().await;
+    for is_killed in [true, false] {
+        let project = project(&config).await;
+        let plan = format!(r#"{{"{project}": {{"seconds": 6}}}}"#);
+        testing::tell("/moto-api/codebuild", &plan).await;
+        let (bucket, builds) = (testing::bucket(&config, "site").await, testing::bucket(&config, "builds").await);
+        let mut shop = site("acme", "shop", SiteBuild { preset: Preset::Astro, ..builtin() });
+        shop.aws = Some(SiteAws {
+            project: Some(project.clone()),
+            bucket: bucket.bucket().to_owned(),
+            distribution: None,
+            secret_env: BTreeMap::new(),
+        });
+        let world = World::new(&[shop]);
+        let client = aws_sdk_codebuild::Client::new(&config);
+        let start = || {
+            let pace = Pace { poll: Duration::from_millis(200), ..Pace::default() };
+            let runner = CodeBuildRunner::with_client(client.clone(), builds.clone(), pace);
+            let hosting = S3Hosting::new(&config, world.catalogue.clone());
+            world.start_with(Runners::aws(Arc::new(runner)), Arc::new(hosting))
+        };
+        let first = start();
+        let container = tokio::spawn(container(config.clone(), project.clone()));
+        world.publish("acme", &["1"]);
+        let started =
+            async || client.list_builds_for_project().project_name(&project).send().await.expect("listed").ids;
+        support::until(async || started().await.filter(|ids| ids.len() == 1).map(drop).ok_or("no build".to_owned()))
+            .await;
+        if is_killed {
+            first.kill().await;
+        } else {
+            first.stop().await;
+        }
+        let second = start();
+        let build = second.until_build("acme", "shop", pb::BuildState::Succeeded).await;
+        assert_eq!((build.attempt, build.entries), (1, 1), "the same attempt, with what was known of it");
+        assert_eq!(live(&bucket, "index.html").await.as_deref(), Some("1 entries"));
+        let ids = started().await.unwrap_or_default();
+        let all = client.batch_get_builds().set_ids(Some(ids)).send().await.expect("asked").builds.unwrap_or_default();
+        let ends: Vec<&str> = all.iter().filter_map(|build| Some(build.build_status()?.as_str())).collect();
+        assert_eq!(ends, ["SUCCEEDED"], "one build in CodeBuild");
+        assert_eq!(second.builds("acme", "shop").await.len(), 1);
+        container.abort();
+        second.stop().await;
+    }
 }

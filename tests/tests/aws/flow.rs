@@ -1,6 +1,9 @@
 //! From webhook to site, while programs are killed.
 
+use std::time::Duration;
+
 use freshet_domain::Timestamp;
+use freshet_proto::build::v1::{BuildState, WatchBuildsRequest};
 use freshet_proto::control::v1::Progress;
 use freshet_tests::catalogues::secrets;
 use freshet_tests::cluster::PROGRAMS;
@@ -77,8 +80,21 @@ async fn p2_p4_a_second_build_task_takes_over() {
     let Some(mut world) = World::start().await else { return };
     world.cluster.second_build().await;
     assert!(world.cluster.logged("build-2").contains("stands by"), "{}", world.cluster.logged("build-2"));
+    // Whoever asks the task that stands by sees the builds of the other one.
+    let mut standby = world.cluster.clients("build-2").build();
+    let watch = WatchBuildsRequest { client_id: "tidewater".into(), site_id: "www".into() };
+    let mut stream = standby.watch_builds(watch).await.expect("a stream").into_inner();
     let first = world.send("shop", Sample::new(1, 0)).await.kept("accepted").delivery_id();
     world.cluster.clients("control").wait_live("tidewater", &first).await;
+    let seen = async {
+        loop {
+            let build = stream.message().await.expect("no error").expect("open").build;
+            if build.is_some_and(|build| build.state() == BuildState::Succeeded) {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), seen).await.expect("the standby tells of the build");
     world.cluster.kill("build");
     let second = world.send("shop", Sample::new(2, 0)).await.kept("accepted").delivery_id();
     let builds = world.cluster.clients("build-2");

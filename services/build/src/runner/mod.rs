@@ -100,8 +100,19 @@ pub struct RunResult {
 #[async_trait]
 pub trait Runner: Send + Sync {
     /// Runs one build to its end and leaves nothing of it running, whatever the end. Cancelling `stop` ends it soon
-    /// (within about 6 s; in CodeBuild, within about a minute). Dropping the future ends it too, less politely.
+    /// (within about 6 s; in CodeBuild, within about a minute). Dropping the future ends it too, less politely; one that
+    /// [outlives](Self::outlives_process) goes on, and running the same job again follows it to its end.
     async fn run(&self, job: &BuildJob, stop: &CancellationToken) -> RunResult;
+
+    /// True if what runs does not end with this process.
+    fn outlives_process(&self) -> bool {
+        false
+    }
+
+    /// True if a run of this build that another process began is known, so that running its job again takes it over.
+    async fn goes_on(&self, _build: BuildId) -> bool {
+        false
+    }
 
     /// Ends whatever an earlier process left running of this build. Called before the next attempt after a restart.
     async fn abandon(&self, build: BuildId);

@@ -1,5 +1,9 @@
 //! The stream of builds.
+//!
+//! What this process does is told at once. Where other tasks build as well, the store is looked at every few seconds, so
+//! that a stream shows the same whichever task it ends at.
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -13,10 +17,21 @@ use tonic::Status;
 
 use super::BuildServer;
 use crate::machine::{BuildState, SiteKey};
-use crate::store::BuildQuery;
+use crate::store::{BuildQuery, BuildRecord};
 
 /// A heartbeat goes out after so much silence.
 const HEARTBEAT: Duration = Duration::from_secs(15);
+
+const RUNNING: [BuildState; 3] = [BuildState::Queued, BuildState::Starting, BuildState::Running];
+
+/// How often the store is looked at for what other tasks did.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// Builds whose state a stream remembers: far more than can run at once.
+const TOLD_MAX: usize = 10_000;
+
+/// The newest builds that such a look reads.
+const LOOKED_AT: usize = 50;
 
 pub(super) type BuildStream =
     Pin<Box<dyn tokio_stream::Stream<Item = Result<pb::WatchBuildsResponse, Status>> + Send + 'static>>;
@@ -24,6 +39,23 @@ pub(super) type BuildStream =
 struct Filter {
     client: ClientId,
     site: Option<SiteId>,
+}
+
+/// The reader's end, and what it was told.
+struct Out {
+    sender: mpsc::Sender<Result<pb::WatchBuildsResponse, Status>>,
+    told: BTreeMap<BuildId, BuildState>,
+    silent_since: tokio::time::Instant,
+}
+
+/// The reader is gone.
+struct Gone;
+
+impl Out {
+    async fn send(&mut self, build: Option<pb::Build>) -> Result<(), Gone> {
+        self.silent_since = tokio::time::Instant::now();
+        self.sender.send(Ok(pb::WatchBuildsResponse { build })).await.map_err(|_| Gone)
+    }
 }
 
 impl Filter {
@@ -45,17 +77,18 @@ impl BuildServer {
         };
         // Subscribed before the present state is read, so that no change falls between the two.
         let changes = self.engine.deps.hub.watch_builds();
-        let (out, stream) = mpsc::channel(16);
+        let (sender, stream) = mpsc::channel(16);
         let server = self.clone();
         tokio::spawn(async move {
             let filter = Filter { client, site };
+            let out = Out { sender: sender.clone(), told: BTreeMap::new(), silent_since: tokio::time::Instant::now() };
             tokio::select! {
-                ended = server.feed(&filter, changes, &out) => {
+                ended = server.feed(&filter, changes, out) => {
                     if let Err(error) = ended {
-                        let _ = out.send(Err(error.into_status())).await;
+                        let _ = sender.send(Err(error.into_status())).await;
                     }
                 }
-                () = out.closed() => {}
+                () = sender.closed() => {}
                 () = server.engine.deps.hub.closing() => {}
             }
         });
@@ -66,52 +99,83 @@ impl BuildServer {
         &self,
         filter: &Filter,
         mut changes: broadcast::Receiver<(SiteKey, BuildId)>,
-        out: &mpsc::Sender<Result<pb::WatchBuildsResponse, Status>>,
+        mut out: Out,
     ) -> Result<(), Error> {
-        self.send_present(filter, out).await?;
-        let mut silent_since = tokio::time::Instant::now();
-        loop {
-            // Changes of other sites are silence on this stream.
-            let message = match tokio::time::timeout_at(silent_since + HEARTBEAT, changes.recv()).await {
-                Err(_) => pb::WatchBuildsResponse { build: None },
-                Ok(Ok((key, build))) if filter.takes(&key) => {
-                    pb::WatchBuildsResponse { build: Some(self.build_message(&filter.client, build).await?) }
-                }
-                Ok(Ok(_)) => continue,
-                // A slow reader missed some: what runs now is what it has to know.
-                Ok(Err(broadcast::error::RecvError::Lagged(_))) => {
-                    self.send_present(filter, out).await?;
-                    continue;
-                }
-                Ok(Err(broadcast::error::RecvError::Closed)) => return Ok(()),
-            };
-            if out.send(Ok(message)).await.is_err() {
-                return Ok(());
+        // What has ended before is no news, what runs is told.
+        for record in self.newest(filter, None).await? {
+            if !RUNNING.contains(&record.state) {
+                out.told.insert(record.build, record.state);
             }
-            silent_since = tokio::time::Instant::now();
         }
-    }
-
-    async fn send_present(
-        &self,
-        filter: &Filter,
-        out: &mpsc::Sender<Result<pb::WatchBuildsResponse, Status>>,
-    ) -> Result<(), Error> {
-        for state in [BuildState::Queued, BuildState::Starting, BuildState::Running] {
-            let query = BuildQuery {
-                client: filter.client.clone(),
-                site: filter.site.clone(),
-                state: Some(state),
-                before: None,
-                max: 1000,
-            };
-            for record in self.engine.deps.store.builds(query).await? {
-                let build = self.build_message(&filter.client, record.build).await?;
-                if out.send(Ok(pb::WatchBuildsResponse { build: Some(build) })).await.is_err() {
-                    return Ok(());
+        let alone = self.engine.deps.lease.is_none();
+        let mut next = self.tell_running(filter, &mut out).await?;
+        let mut look = tokio::time::interval_at(tokio::time::Instant::now() + LOOK_EVERY, LOOK_EVERY);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        while next.is_ok() {
+            // Changes of other sites are silence on this stream.
+            next = tokio::select! {
+                () = tokio::time::sleep_until(out.silent_since + HEARTBEAT) => out.send(None).await,
+                _ = look.tick(), if !alone => {
+                    match self.newest(filter, None).await {
+                        Ok(newest) => self.tell(filter, newest, &mut out).await?,
+                        // The next look tells what this one missed.
+                        Err(error) if error.kind().is_transient() => Ok(()),
+                        Err(error) => return Err(error),
+                    }
                 }
-            }
+                change = changes.recv() => match change {
+                    Ok((key, build)) if filter.takes(&key) => {
+                        let build = self.build_message(&filter.client, build).await?;
+                        self.tell_one(build, &mut out).await
+                    }
+                    Ok(_) => Ok(()),
+                    // A slow reader missed some: what runs now is what it has to know.
+                    Err(broadcast::error::RecvError::Lagged(_)) => self.tell_running(filter, &mut out).await?,
+                    Err(broadcast::error::RecvError::Closed) => Err(Gone),
+                },
+            };
         }
         Ok(())
+    }
+
+    async fn newest(&self, filter: &Filter, state: Option<BuildState>) -> Result<Vec<BuildRecord>, Error> {
+        let max = if state.is_some() { 1_000 } else { LOOKED_AT };
+        let (client, site) = (filter.client.clone(), filter.site.clone());
+        self.engine.deps.store.builds(BuildQuery { client, site, state, before: None, max }).await
+    }
+
+    async fn tell_running(&self, filter: &Filter, out: &mut Out) -> Result<Result<(), Gone>, Error> {
+        for state in RUNNING {
+            let running = self.newest(filter, Some(state)).await?;
+            if self.tell(filter, running, out).await?.is_err() {
+                return Ok(Err(Gone));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Tells of those whose state is news, oldest first.
+    async fn tell(&self, filter: &Filter, newest: Vec<BuildRecord>, out: &mut Out) -> Result<Result<(), Gone>, Error> {
+        for record in newest.into_iter().rev() {
+            if out.told.get(&record.build) != Some(&record.state) {
+                let build = self.build_message(&filter.client, record.build).await?;
+                if self.tell_one(build, out).await.is_err() {
+                    return Ok(Err(Gone));
+                }
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    async fn tell_one(&self, build: pb::Build, out: &mut Out) -> Result<(), Gone> {
+        let state = u8::try_from(build.state).ok().and_then(BuildState::from_code);
+        if let (Ok(id), Some(state)) = (build.build_id.parse(), state) {
+            out.told.insert(id, state);
+            // Ids grow with time: the oldest are forgotten.
+            while out.told.len() > TOLD_MAX {
+                out.told.pop_first();
+            }
+        }
+        out.send(Some(build)).await
     }
 }

@@ -188,6 +188,20 @@ impl Runner for CodeBuildRunner {
         result
     }
 
+    fn outlives_process(&self) -> bool {
+        true
+    }
+
+    async fn goes_on(&self, build: BuildId) -> bool {
+        match self.started_before(build).await {
+            Ok(id) => id.is_some(),
+            Err(error) => {
+                tracing::warn!(build.id = %build, error = %chain(&error), "it is not known whether CodeBuild has a build");
+                false
+            }
+        }
+    }
+
     async fn abandon(&self, build: BuildId) {
         let known = self.running().remove(&build);
         let id = match known {
