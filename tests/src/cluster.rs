@@ -74,8 +74,13 @@ impl Cluster {
     /// Makes everything that Terraform would, puts the catalogue into S3 and starts the programs. `None` where no emulator
     /// runs.
     ///
-    /// `catalogue` makes the text from the bucket of finished sites.
-    pub async fn start(clients: &[&str], catalogue: impl Fn(&str) -> String, secrets: &[(&str, &str)]) -> Option<Self> {
+    /// `catalogue` makes the text from the bucket of finished sites. `told` has further variables: program, name,
+    /// value.
+    pub async fn start(
+        clients: &[&str],
+        catalogue: impl Fn(&str) -> String,
+        told: &[(&str, &str, &str)],
+    ) -> Option<Self> {
         let config = testing::config()?;
         let prefix = format!("{}-", testing::name("freshet"));
         let dynamo = aws_sdk_dynamodb::Client::new(&config);
@@ -109,11 +114,6 @@ impl Cluster {
         );
         let catalogue = format!("s3://{}/catalogue.toml", bodies.bucket());
         made(bodies.put("catalogue.toml", text.into(), &Headers::default()).await);
-        let manager = aws_sdk_secretsmanager::Client::new(&config);
-        for (name, value) in secrets {
-            made(manager.create_secret().name(format!("{prefix}{name}")).secret_string(*value).send().await);
-        }
-
         let mut common = aws_environment(&testing::endpoint()?);
         common.extend([
             ("FRESHET_CATALOGUE__LOCATION".to_owned(), catalogue),
@@ -131,7 +131,7 @@ impl Cluster {
         let any = "127.0.0.1:0";
         let work = folder.path().join("builds").display().to_string();
         let arn = format!("arn:aws:sns:us-east-1:123456789012:{topic}");
-        let environment = BTreeMap::from([
+        let mut environment = BTreeMap::from([
             ("validation".to_owned(), of(&[("GRPC__ADDRESS", any)])),
             (
                 "content".to_owned(),
@@ -165,6 +165,11 @@ impl Cluster {
                 ]),
             ),
         ]);
+        for (program, name, value) in told {
+            if let Some(environment) = environment.get_mut(*program) {
+                environment.insert((*name).to_owned(), (*value).to_owned());
+            }
+        }
         Some(Self::run(config, folder, environment, key, prefix).await)
     }
 

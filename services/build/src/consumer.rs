@@ -20,8 +20,9 @@ use crate::store::{ChangeId, JoinedChange};
 /// Messages in one go. At most 100 changes each, all changes of one site in one transaction.
 const MESSAGES_MAX: usize = 32;
 
-/// How long one poll waits, and so how long the soft stop may have to wait for it.
+/// How long one poll waits, and so how long the soft stop may have to wait for it; and where each poll is paid for.
 const POLL: Duration = Duration::from_secs(2);
+const PAID_POLL: Duration = Duration::from_secs(10);
 
 /// Starts the consumer.
 pub(crate) fn spawn(deps: &BuildDeps, shutdown: &Shutdown, readiness: &Readiness) {
@@ -49,7 +50,7 @@ impl Consumer {
         let mut errors = 0;
         while !self.shutdown.is_stopping() {
             // The first poll only proves that the queue answers: a start does not wait for a message.
-            let wait = if latch.is_some() { Duration::ZERO } else { POLL };
+            let wait = if latch.is_some() { Duration::ZERO } else { self.patience() };
             // Not in a select: a poll that is dropped leaves its messages invisible until their time runs out.
             match self.engine.deps.queue.receive(MESSAGES_MAX, wait).await {
                 Ok(messages) => {
@@ -70,6 +71,16 @@ impl Consumer {
         }
         self.delete(true).await;
         drop(latch);
+    }
+
+    /// How long the next poll may wait.
+    fn patience(&self) -> Duration {
+        match self.engine.deps.queue.linger() {
+            Duration::ZERO => POLL,
+            _ if self.done.is_empty() => PAID_POLL,
+            // What was taken must be deleted before it is shown again.
+            linger => linger,
+        }
     }
 
     async fn rest(&self, pause: Duration) {

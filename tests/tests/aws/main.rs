@@ -37,12 +37,17 @@ struct World {
 
 impl World {
     async fn start() -> Option<Self> {
+        Self::told(&[]).await
+    }
+
+    /// With further variables: program, name, value.
+    async fn told(variables: &[(&str, &str, &str)]) -> Option<Self> {
         let bucket = std::sync::Mutex::new(String::new());
         let make = |name: &str| {
             name.clone_into(&mut bucket.lock().expect("fine"));
             client("tidewater", &SOURCES, &site(name))
         };
-        let cluster = Cluster::start(&["tidewater"], make, &[]).await?;
+        let cluster = Cluster::start(&["tidewater"], make, variables).await?;
         let bucket = bucket.into_inner().expect("fine");
         let registry = Registry::new();
         let local = LocalSecrets::new(secrets(), ".", None);

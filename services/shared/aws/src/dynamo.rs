@@ -16,11 +16,16 @@ use aws_sdk_dynamodb::types::{
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use aws_smithy_types::timeout::TimeoutConfig;
 use freshet_kit::retry::{Backoff, chance};
 use freshet_kit::{Error, ErrorKind};
 use futures::{StreamExt as _, TryStreamExt as _};
 
 pub use walk::Walk;
+
+/// What a page of a range may take, in one attempt and in all.
+const PAGE_ATTEMPT: Duration = Duration::from_secs(5);
+const PAGE_MAX: Duration = Duration::from_secs(15);
 
 /// Names of the key attributes of every table.
 pub const PK: &str = "pk";
@@ -256,7 +261,11 @@ impl Db {
                 .expression_attribute_values(":from", s(from))
                 .expression_attribute_values(":to", s(to)),
         };
-        let answer = call.send().await.map_err(|error| failed("Query", error))?;
+        // A page can have a megabyte, and no provider waits for it.
+        let limits =
+            TimeoutConfig::builder().operation_attempt_timeout(PAGE_ATTEMPT).operation_timeout(PAGE_MAX).build();
+        let limits = aws_sdk_dynamodb::config::Config::builder().timeout_config(limits);
+        let answer = call.customize().config_override(limits).send().await.map_err(|error| failed("Query", error))?;
         let next = answer.last_evaluated_key.filter(|key| !key.is_empty());
         Ok(Page { items: answer.items.unwrap_or_default(), next })
     }
