@@ -11,6 +11,8 @@ pub mod catalogues;
 pub mod cluster;
 #[cfg(feature = "aws")]
 pub mod collector;
+#[cfg(feature = "aws")]
+pub mod engine;
 pub mod files;
 pub mod gate;
 pub mod grpc;
@@ -26,6 +28,24 @@ pub use http::{Answer, Poster};
 pub use samples::Sample;
 pub use suite::{Options, TestSuite};
 pub use wait::wait_for;
+
+/// Makes three tests of an `async fn name(path: RpcPath)`: those of [`both_paths`], and one on the AWS engine.
+#[macro_export]
+macro_rules! every_engine {
+    ($($name:ident),+ $(,)?) => {
+        $crate::both_paths!($($name),+);
+        #[cfg(feature = "aws")]
+        mod aws {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    let test = super::$name(freshet_suite::compose::RpcPath::InProcess);
+                    freshet_tests::engine::on_aws(test).await;
+                }
+            )+
+        }
+    };
+}
 
 /// Makes two tests of an `async fn name(path: RpcPath)`: one in process, one over loopback TCP.
 #[macro_export]

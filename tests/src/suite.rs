@@ -29,6 +29,9 @@ pub struct Options {
     clock: Arc<dyn Clock>,
     settings: String,
     secrets: BTreeMap<String, String>,
+    /// What all names in AWS begin with, if its engine is behind the ports.
+    #[cfg(feature = "aws")]
+    aws: Option<String>,
 }
 
 impl Options {
@@ -40,6 +43,8 @@ impl Options {
             clock: Arc::new(SystemClock),
             settings: String::new(),
             secrets: catalogues::secrets(),
+            #[cfg(feature = "aws")]
+            aws: crate::engine::prefix(),
         }
     }
 
@@ -125,10 +130,23 @@ impl TestSuite {
         let catalogue = reader.read(&options.catalogue).unwrap_or_else(|problems| panic!("{problems}"));
         let catalogue = CatalogueHandle::new(catalogue);
         let mut layers = Layers::new_of(DEFAULTS);
+        #[cfg(feature = "aws")]
+        if options.aws.is_some() {
+            // The emulator is slow; what the spool is for has tests of its own.
+            layers.file("the emulator", "[ingress]\nanswer_budget = \"20s\"");
+        }
         layers.file("test", &options.settings);
         let settings = Settings::read(&layers).unwrap_or_else(|problems| panic!("{problems:?}"));
 
+        #[cfg(feature = "aws")]
+        let ports = match &options.aws {
+            Some(prefix) => Some(crate::engine::ports(prefix, &catalogue, &options.clock).await),
+            None => None,
+        };
+        #[cfg(not(feature = "aws"))]
+        let ports = None;
         let suite = Suite::start(StartOptions {
+            ports,
             settings,
             data: data.path().to_owned(),
             catalogue: catalogue.clone(),

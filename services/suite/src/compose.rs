@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use async_trait::async_trait;
-use freshet_build::{BuildDeps, LocalHosting, Runners, SqliteBuildStore};
-use freshet_bus::Queue;
-use freshet_bus::sqlite::{SqliteBus, Subscription};
+use freshet_build::{BuildDeps, BuildStore, LocalHosting, Runners, SqliteBuildStore};
+use freshet_bus::sqlite::{QueueOptions, SqliteBus, Subscription};
+use freshet_bus::{Publisher, Queue};
+use freshet_content::store::Store;
 use freshet_content::{ContentDeps, SqliteStore};
 use freshet_control::{ControlDeps, Probe};
 use freshet_ingress::spool::{Spool, SqliteSpool};
@@ -58,6 +59,43 @@ pub struct StartOptions {
     pub path: RpcPath,
     /// A key that may do everything, for [`RpcPath::Tcp`].
     pub root_key: String,
+    /// What keeps and carries everything; `None`: the embedded engine, in the data folder. Sites are built and served
+    /// here in any case.
+    pub ports: Option<Ports>,
+}
+
+/// What is behind the services' ports.
+#[derive(Clone)]
+pub struct Ports {
+    /// Deliveries and entries.
+    pub content: Arc<dyn Store>,
+    /// Where changes are published.
+    pub publisher: Arc<dyn Publisher>,
+    /// Where the build service hears of them.
+    pub queue: Arc<dyn Queue>,
+    /// Batches and builds.
+    pub builds: Arc<dyn BuildStore>,
+    /// Deliveries while validation or content is down.
+    pub spool: Arc<dyn Spool>,
+}
+
+impl Ports {
+    /// The embedded engine: three databases and a log of bodies in a folder.
+    async fn embedded(data: &Path, clock: &Arc<dyn Clock>, queue: QueueOptions) -> anyhow::Result<Self> {
+        // Opening can mean recovering a log and running migrations, which is no work for the runtime's threads.
+        let opened = data.to_owned();
+        let (db, spool) = tokio::task::spawn_blocking(move || open(&opened)).await??;
+        let content = SqliteStore::open(db.clone(), &data.join("bodies")).context("cannot open the content store")?;
+        let bus = SqliteBus::new(db.clone(), clock.clone(), vec![Subscription::all(BUILD_QUEUE)]);
+        let queue = bus.queue(BUILD_QUEUE, queue).context("the build queue is not subscribed")?;
+        Ok(Self {
+            content: Arc::new(content),
+            publisher: Arc::new(bus),
+            queue: Arc::new(queue),
+            builds: Arc::new(SqliteBuildStore::open(db)),
+            spool: Arc::new(SqliteSpool::new(spool).await?),
+        })
+    }
 }
 
 /// A running suite.
@@ -84,25 +122,23 @@ const BUILD_QUEUE: &str = "build";
 impl Suite {
     /// Opens the databases, composes the services and starts them. Ready when `readiness` is.
     pub async fn start(options: StartOptions) -> anyhow::Result<Self> {
-        let StartOptions { settings, data, catalogue, registry, clock, http, grpc, path, root_key } = options;
+        let StartOptions { settings, data, catalogue, registry, clock, http, grpc, path, root_key, ports } = options;
         let (http_address, grpc_address) = (http.local_addr()?, grpc.local_addr()?);
         let (readiness, shutdown) = (Readiness::new(), Shutdown::new());
         let starting = readiness.latch("start");
 
-        // Opening can mean recovering a log and running migrations, which is no work for the runtime's threads.
-        let opened = data.clone();
-        let (db, spool_db) = tokio::task::spawn_blocking(move || open(&opened)).await??;
-        let store = SqliteStore::open(db.clone(), &data.join("bodies")).context("cannot open the content store")?;
-        let bus = SqliteBus::new(db.clone(), clock.clone(), vec![Subscription::all(BUILD_QUEUE)]);
-        let queue = Arc::new(bus.queue(BUILD_QUEUE, settings.queue).context("the build queue is not subscribed")?);
+        let ports = match ports {
+            Some(ports) => ports,
+            None => Ports::embedded(&data, &clock, settings.queue).await?,
+        };
+        let Ports { content: store, publisher, queue, builds, spool } = ports;
         let hosting = Arc::new(LocalHosting::open(data.join("sites")));
-        let spool: Arc<dyn Spool> = Arc::new(SqliteSpool::new(spool_db).await?);
 
         let validation = ValidationDeps { registry, catalogue: catalogue.clone(), clock: clock.clone() };
         let content = ContentDeps {
             publish_pause: std::time::Duration::ZERO,
-            store: Arc::new(store),
-            publisher: Arc::new(bus),
+            store,
+            publisher,
             catalogue: catalogue.clone(),
             clock: clock.clone(),
         };
@@ -115,7 +151,7 @@ impl Suite {
         let to_content = links.to(content_server.clone())?;
 
         let build = BuildDeps {
-            store: Arc::new(SqliteBuildStore::open(db.clone())),
+            store: builds,
             queue: queue.clone(),
             lease: None,
             runners: Runners::local(),

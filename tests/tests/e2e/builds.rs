@@ -6,11 +6,11 @@ use freshet_proto::control::v1::Progress;
 use freshet_suite::compose::RpcPath;
 use freshet_tests::catalogues::{SOON, client};
 use freshet_tests::grpc::request_id;
-use freshet_tests::{Options, Sample, both_paths};
+use freshet_tests::{Options, Sample, every_engine};
 
 use crate::script;
 
-both_paths!(
+every_engine!(
     p4_what_comes_during_a_build_is_in_the_next_one,
     p4_a_failed_build_leaves_the_old_site_and_the_next_one_carries_the_change,
     p4_a_paused_site_says_so_and_catches_up,

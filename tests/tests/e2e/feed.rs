@@ -7,10 +7,10 @@ use freshet_proto::content::v1 as content;
 use freshet_proto::content::v1::content_service_client::ContentServiceClient;
 use freshet_suite::compose::RpcPath;
 use freshet_tests::catalogues::{SOON, client};
-use freshet_tests::{Options, Sample, both_paths};
+use freshet_tests::{Options, Sample, every_engine};
 use tonic::Code;
 
-both_paths!(the_feed_resumes_where_it_ended, a_snapshot_has_every_published_entry_of_its_sources);
+every_engine!(the_feed_resumes_where_it_ended, a_snapshot_has_every_published_entry_of_its_sources);
 
 type Feed = tonic::Streaming<content::WatchChangesResponse>;
 

@@ -4,10 +4,10 @@ use freshet_proto::common::v1::ChangeEffect;
 use freshet_proto::control::v1::{Receipt, Stage};
 use freshet_suite::compose::RpcPath;
 use freshet_tests::catalogues::{SOON, SOURCES, client};
-use freshet_tests::{Options, Sample, both_paths};
+use freshet_tests::{Options, Sample, every_engine};
 use tonic::Code;
 
-both_paths!(every_provider_is_live, one_site_shows_two_sources, what_is_deleted_leaves_the_site);
+every_engine!(every_provider_is_live, one_site_shows_two_sources, what_is_deleted_leaves_the_site);
 
 fn moments(stages: &[Stage]) -> Vec<(i64, i32)> {
     stages.iter().map(|stage| stage.at.as_ref().map(|at| (at.seconds, at.nanos)).expect("a stage has a time")).collect()

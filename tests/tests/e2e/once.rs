@@ -6,9 +6,9 @@ use freshet_proto::control::v1::Progress;
 use freshet_providers::SampleDelivery;
 use freshet_suite::compose::RpcPath;
 use freshet_tests::catalogues::{SOON, SOURCES, client};
-use freshet_tests::{Options, Sample, TestSuite, both_paths};
+use freshet_tests::{Options, Sample, TestSuite, every_engine};
 
-both_paths!(
+every_engine!(
     p2_p6_a_redelivery_has_no_effect,
     p2_concurrent_redeliveries_have_one_effect,
     p3_an_older_change_never_wins,

@@ -4,11 +4,11 @@ use freshet_proto::build::v1 as build;
 use freshet_suite::compose::RpcPath;
 use freshet_tests::catalogues::client;
 use freshet_tests::grpc::request_id;
-use freshet_tests::{Options, Sample, both_paths};
+use freshet_tests::{Options, Sample, every_engine};
 
 use crate::script;
 
-both_paths!(p1_p2_a_restart_keeps_everything, p4_a_build_that_the_restart_interrupts_starts_again);
+every_engine!(p1_p2_a_restart_keeps_everything, p4_a_build_that_the_restart_interrupts_starts_again);
 
 async fn p1_p2_a_restart_keeps_everything(path: RpcPath) {
     // Nothing is built before it is asked for.

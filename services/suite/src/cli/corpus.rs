@@ -220,6 +220,7 @@ async fn start(
         registry,
         clock: Arc::new(clock.clone()),
         path: RpcPath::InProcess,
+        ports: None,
         root_key: String::new(),
         settings,
     })

@@ -63,6 +63,7 @@ pub(crate) async fn run(target: &Target, args: DemoArgs) -> anyhow::Result<ExitC
         registry: registry.clone(),
         clock: Arc::new(SystemClock),
         path: RpcPath::InProcess,
+        ports: None,
         root_key: root_key.clone(),
         settings,
     })

@@ -125,6 +125,7 @@ pub(crate) async fn run(target: &Target, args: DevArgs) -> anyhow::Result<ExitCo
         registry,
         clock: Arc::new(SystemClock),
         path: RpcPath::InProcess,
+        ports: None,
         root_key,
         settings,
     })
