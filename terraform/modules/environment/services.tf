@@ -73,5 +73,6 @@ locals {
   # After SIGTERM a task serves on while the balancer takes it out, then stops; ECS kills it a little later.
   drain_delay_seconds    = 5
   drain_deadline_seconds = 20
-  stop_seconds           = local.drain_delay_seconds + local.drain_deadline_seconds + 5
+  # The last traces and metrics leave within five seconds.
+  stop_seconds = local.drain_delay_seconds + local.drain_deadline_seconds + 10
 }
