@@ -70,7 +70,8 @@ async fn a_missing_bucket_is_an_error_and_not_a_missing_object() {
     let Some(config) = testing::config() else { return };
     let objects = Objects::new(&config, testing::name("nowhere"));
     let error = objects.get("k").await.expect_err("no bucket");
-    assert_eq!(error.kind(), ErrorKind::Missing);
+    // An outage that is worth a retry, not an answer.
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
     let error = objects.probe().await.expect_err("no bucket");
     assert!(error.message().contains(objects.bucket()) && error.message().contains("does not exist"), "{error}");
     assert_eq!(error.reason(), "NO_SUCH_BUCKET");
