@@ -12,8 +12,9 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 /// The target of spans that are exported.
 pub const TARGET: &str = "freshet::span";
 
-/// Bits of a trace id that the W3C calls random, and that probability sampling looks at.
-const RANDOM_BITS: u64 = (1 << 56) - 1;
+/// The bits of a trace id that sampling looks at: random in any id. The W3C asks for 56 of them, but in a UUID of version 7
+/// the higher ones are a counter within the millisecond.
+const RANDOM_BITS: u64 = (1 << 32) - 1;
 
 /// Of [`RANDOM_BITS`], the values below this one are not sampled.
 static NOT_SAMPLED_BELOW: AtomicU64 = AtomicU64::new(0);
@@ -24,7 +25,7 @@ thread_local! {
 
 /// The share of traces that are exported, from 0 to 1. The same traces in every service.
 pub fn set_sample_ratio(ratio: f64) {
-    // 0 and 1 exactly are what they say: 2^56 is a number that a double has.
+    // 0 and 1 exactly are what they say: 2^32 is a number that a double has.
     let below = (1.0 - ratio.clamp(0.0, 1.0)) * (RANDOM_BITS + 1) as f64;
     NOT_SAMPLED_BELOW.store(below as u64, Ordering::Relaxed);
 }
