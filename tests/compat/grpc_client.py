@@ -287,6 +287,16 @@ def build_later(server):
     assert nothing.reason == "NOT_FOUND"
 
 
+def build_queue(server):
+    """Nothing is dead, and sending nothing back is no error; only a key for all clients may ask."""
+    dead = server.call(f"{BUILD}/ListDeadLetters", {"page_size": 5})
+    assert not dead.dead_letters and dead.total == 0, plain(dead)
+    assert server.call(f"{BUILD}/RedriveDeadLetters", {}).redriven == 0
+    server.refused(f"{BUILD}/ListDeadLetters", {}, "PERMISSION_DENIED", key=SETUP["reader"])
+    wrong = server.refused(f"{BUILD}/ListDeadLetters", {"page_size": -1}, "INVALID_ARGUMENT")
+    assert wrong.fields == ["page_size"], wrong
+
+
 def control(server):
     first = POSTED["journal"][0]["delivery_id"]
     named = {"client_id": CLIENT, "delivery_id": first}
@@ -333,6 +343,7 @@ def refusals(server):
 def main():
     server = Server(SETUP["address"], SETUP["root"])
     parts = [health, validation, content_deliveries, content_entries, control, build_later, build_slow, build_www]
+    parts += [build_queue]
     parts += [content_feed, content_invalidation, refusals]
     for part in parts:
         part(server)
