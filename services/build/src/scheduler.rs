@@ -106,7 +106,7 @@ impl Scheduler {
     async fn recover_site(&self, site: &SiteKey) -> Result<(), Error> {
         let stored = self.engine.deps.store.load(site).await?;
         let Some(active) = stored.state.active.filter(|active| active.phase.is_running()) else { return Ok(()) };
-        if self.takes_over(site, &active).await {
+        if self.takes_over(site, &active).await? {
             return Ok(());
         }
         self.engine.deps.runners.abandon(active.build).await;
@@ -116,12 +116,13 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Goes on with a build that runs elsewhere than in the process that ended. False: there is none.
-    async fn takes_over(&self, site: &SiteKey, active: &Active) -> bool {
-        let Some(known) = self.engine.site(site) else { return false };
+    /// Goes on with a build that runs elsewhere than in the process that ended. False: there is none. An error is no
+    /// reason to stop a build that may run: the caller tries again.
+    async fn takes_over(&self, site: &SiteKey, active: &Active) -> Result<bool, Error> {
+        let Some(known) = self.engine.site(site) else { return Ok(false) };
         let runner = self.engine.deps.runners.of(known.build.preset);
-        if active.phase != Phase::Running || !runner.goes_on(active.build).await {
-            return false;
+        if active.phase != Phase::Running || !runner.goes_on(active.build).await? {
+            return Ok(false);
         }
         tracing::info!(build.id = %active.build, %site, "a build that another task began goes on");
         let start = Start {
@@ -133,7 +134,7 @@ impl Scheduler {
             taken_over: true,
         };
         executor::spawn(self.engine.clone(), start, &self.shutdown);
-        true
+        Ok(true)
     }
 
     async fn run(&self) {

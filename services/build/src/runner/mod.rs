@@ -15,6 +15,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use freshet_domain::catalogue::{Preset, Site};
 use freshet_domain::{BatchId, BuildId, Timestamp};
+use freshet_kit::Error;
 use tokio_util::sync::CancellationToken;
 
 pub use builtin::BuiltinRunner;
@@ -110,8 +111,8 @@ pub trait Runner: Send + Sync {
     }
 
     /// True if a run of this build that another process began is known, so that running its job again takes it over.
-    async fn goes_on(&self, _build: BuildId) -> bool {
-        false
+    async fn goes_on(&self, _build: BuildId) -> Result<bool, Error> {
+        Ok(false)
     }
 
     /// Ends whatever an earlier process left running of this build. Called before the next attempt after a restart.

@@ -1,11 +1,14 @@
 //! Events that could not be handled.
 
-use freshet_kit::Error;
+use freshet_kit::{Error, page};
 use freshet_proto::build::v1 as pb;
 
 use super::BuildServer;
 
-/// Dead letters in one answer: enough to see what is wrong, and it fits into a message.
+/// Dead letters in one answer where nothing else is asked for.
+const LISTED: usize = 20;
+
+/// Most of them in one answer: enough to see what is wrong, and it fits into a message.
 const LISTED_MAX: usize = 100;
 
 impl BuildServer {
@@ -13,12 +16,7 @@ impl BuildServer {
         &self,
         message: pb::ListDeadLettersRequest,
     ) -> Result<pb::ListDeadLettersResponse, Error> {
-        let max = match message.page_size {
-            0 => 20,
-            size => {
-                usize::try_from(size).map_err(|_| Error::invalid("page_size", "must not be negative"))?.min(LISTED_MAX)
-            }
-        };
+        let max = page::size(message.page_size, LISTED)?.min(LISTED_MAX);
         let queue = &self.engine.deps.queue;
         let (listed, stats) = tokio::try_join!(queue.dead_letters(max), queue.stats())?;
         let dead_letters = listed.into_iter().map(|dead| pb::DeadLetter {

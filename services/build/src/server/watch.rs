@@ -48,13 +48,24 @@ struct Out {
     silent_since: tokio::time::Instant,
 }
 
-/// The reader is gone.
-struct Gone;
+/// Why a stream ends.
+enum End {
+    /// Nobody reads it any more.
+    Gone,
+    /// The reader is told this.
+    Failed(Error),
+}
+
+impl From<Error> for End {
+    fn from(error: Error) -> Self {
+        End::Failed(error)
+    }
+}
 
 impl Out {
-    async fn send(&mut self, build: Option<pb::Build>) -> Result<(), Gone> {
+    async fn send(&mut self, build: Option<pb::Build>) -> Result<(), End> {
         self.silent_since = tokio::time::Instant::now();
-        self.sender.send(Ok(pb::WatchBuildsResponse { build })).await.map_err(|_| Gone)
+        self.sender.send(Ok(pb::WatchBuildsResponse { build })).await.map_err(|_| End::Gone)
     }
 }
 
@@ -83,8 +94,8 @@ impl BuildServer {
             let filter = Filter { client, site };
             let out = Out { sender: sender.clone(), told: BTreeMap::new(), silent_since: tokio::time::Instant::now() };
             tokio::select! {
-                ended = server.feed(&filter, changes, out) => {
-                    if let Err(error) = ended {
+                end = server.feed(&filter, changes, out) => {
+                    if let End::Failed(error) = end {
                         let _ = sender.send(Err(error.into_status())).await;
                     }
                 }
@@ -95,47 +106,56 @@ impl BuildServer {
         Ok(Box::pin(ReceiverStream::new(stream)))
     }
 
-    async fn feed(
-        &self,
-        filter: &Filter,
-        mut changes: broadcast::Receiver<(SiteKey, BuildId)>,
-        mut out: Out,
-    ) -> Result<(), Error> {
+    async fn feed(&self, filter: &Filter, mut changes: broadcast::Receiver<(SiteKey, BuildId)>, mut out: Out) -> End {
+        if let Err(end) = self.begin(filter, &mut out).await {
+            return end;
+        }
+        let mut look = tokio::time::interval_at(tokio::time::Instant::now() + LOOK_EVERY, LOOK_EVERY);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            if let Err(end) = self.next(filter, &mut changes, &mut look, &mut out).await {
+                return end;
+            }
+        }
+    }
+
+    async fn begin(&self, filter: &Filter, out: &mut Out) -> Result<(), End> {
         // What has ended before is no news, what runs is told.
         for record in self.newest(filter, None).await? {
             if !RUNNING.contains(&record.state) {
                 out.told.insert(record.build, record.state);
             }
         }
-        let alone = self.engine.deps.lease.is_none();
-        let mut next = self.tell_running(filter, &mut out).await?;
-        let mut look = tokio::time::interval_at(tokio::time::Instant::now() + LOOK_EVERY, LOOK_EVERY);
-        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        while next.is_ok() {
-            // Changes of other sites are silence on this stream.
-            next = tokio::select! {
-                () = tokio::time::sleep_until(out.silent_since + HEARTBEAT) => out.send(None).await,
-                _ = look.tick(), if !alone => {
-                    match self.newest(filter, None).await {
-                        Ok(newest) => self.tell(filter, newest, &mut out).await?,
-                        // The next look tells what this one missed.
-                        Err(error) if error.kind().is_transient() => Ok(()),
-                        Err(error) => return Err(error),
-                    }
+        self.tell_running(filter, out).await
+    }
+
+    async fn next(
+        &self,
+        filter: &Filter,
+        changes: &mut broadcast::Receiver<(SiteKey, BuildId)>,
+        look: &mut tokio::time::Interval,
+        out: &mut Out,
+    ) -> Result<(), End> {
+        tokio::select! {
+            () = tokio::time::sleep_until(out.silent_since + HEARTBEAT) => out.send(None).await,
+            _ = look.tick(), if self.engine.deps.lease.is_some() => match self.newest(filter, None).await {
+                Ok(newest) => self.tell(filter, newest, out).await,
+                // The next look tells what this one missed.
+                Err(error) if error.kind().is_transient() => Ok(()),
+                Err(error) => Err(error.into()),
+            },
+            change = changes.recv() => match change {
+                Ok((key, build)) if filter.takes(&key) => {
+                    let build = self.build_message(&filter.client, build).await?;
+                    self.tell_one(build, out).await
                 }
-                change = changes.recv() => match change {
-                    Ok((key, build)) if filter.takes(&key) => {
-                        let build = self.build_message(&filter.client, build).await?;
-                        self.tell_one(build, &mut out).await
-                    }
-                    Ok(_) => Ok(()),
-                    // A slow reader missed some: what runs now is what it has to know.
-                    Err(broadcast::error::RecvError::Lagged(_)) => self.tell_running(filter, &mut out).await?,
-                    Err(broadcast::error::RecvError::Closed) => Err(Gone),
-                },
-            };
+                // Changes of other sites are silence on this stream.
+                Ok(_) => Ok(()),
+                // A slow reader missed some: what runs now is what it has to know.
+                Err(broadcast::error::RecvError::Lagged(_)) => self.tell_running(filter, out).await,
+                Err(broadcast::error::RecvError::Closed) => Err(End::Gone),
+            },
         }
-        Ok(())
     }
 
     async fn newest(&self, filter: &Filter, state: Option<BuildState>) -> Result<Vec<BuildRecord>, Error> {
@@ -144,30 +164,26 @@ impl BuildServer {
         self.engine.deps.store.builds(BuildQuery { client, site, state, before: None, max }).await
     }
 
-    async fn tell_running(&self, filter: &Filter, out: &mut Out) -> Result<Result<(), Gone>, Error> {
+    async fn tell_running(&self, filter: &Filter, out: &mut Out) -> Result<(), End> {
         for state in RUNNING {
             let running = self.newest(filter, Some(state)).await?;
-            if self.tell(filter, running, out).await?.is_err() {
-                return Ok(Err(Gone));
-            }
+            self.tell(filter, running, out).await?;
         }
-        Ok(Ok(()))
+        Ok(())
     }
 
     /// Tells of those whose state is news, oldest first.
-    async fn tell(&self, filter: &Filter, newest: Vec<BuildRecord>, out: &mut Out) -> Result<Result<(), Gone>, Error> {
+    async fn tell(&self, filter: &Filter, newest: Vec<BuildRecord>, out: &mut Out) -> Result<(), End> {
         for record in newest.into_iter().rev() {
             if out.told.get(&record.build) != Some(&record.state) {
                 let build = self.build_message(&filter.client, record.build).await?;
-                if self.tell_one(build, out).await.is_err() {
-                    return Ok(Err(Gone));
-                }
+                self.tell_one(build, out).await?;
             }
         }
-        Ok(Ok(()))
+        Ok(())
     }
 
-    async fn tell_one(&self, build: pb::Build, out: &mut Out) -> Result<(), Gone> {
+    async fn tell_one(&self, build: pb::Build, out: &mut Out) -> Result<(), End> {
         let state = u8::try_from(build.state).ok().and_then(BuildState::from_code);
         if let (Ok(id), Some(state)) = (build.build_id.parse(), state) {
             out.told.insert(id, state);

@@ -17,6 +17,7 @@ use aws_sdk_codebuild::Client;
 use aws_smithy_types::timeout::TimeoutConfig;
 use freshet_aws::{Objects, SdkConfig};
 use freshet_domain::BuildId;
+use freshet_kit::Error;
 use freshet_kit::error::chain;
 use freshet_kit::retry::{Backoff, chance};
 use tokio_util::sync::CancellationToken;
@@ -192,14 +193,8 @@ impl Runner for CodeBuildRunner {
         true
     }
 
-    async fn goes_on(&self, build: BuildId) -> bool {
-        match self.started_before(build).await {
-            Ok(id) => id.is_some(),
-            Err(error) => {
-                tracing::warn!(build.id = %build, error = %chain(&error), "it is not known whether CodeBuild has a build");
-                false
-            }
-        }
+    async fn goes_on(&self, build: BuildId) -> Result<bool, Error> {
+        Ok(self.started_before(build).await?.is_some())
     }
 
     async fn abandon(&self, build: BuildId) {
