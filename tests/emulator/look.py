@@ -4,6 +4,7 @@ checks tables, messages and builds, and says what differs."""
 
 import json
 import sys
+import time
 
 import boto3
 
@@ -145,9 +146,16 @@ def check_build(client, site, project):
 
 
 def look(name, client, site, project, delivery):
-    check_client(f"{name}-{client}-content-cache", delivery)
-    check_deliveries(f"{name}-deliveries", client, delivery)
-    check_builds(f"{name}-builds", client, site)
+    # What was accepted just now is published and noted in a moment.
+    end = time.monotonic() + 60
+    while True:
+        problems.clear()
+        check_client(f"{name}-{client}-content-cache", delivery)
+        check_deliveries(f"{name}-deliveries", client, delivery)
+        check_builds(f"{name}-builds", client, site)
+        if not problems or time.monotonic() > end:
+            break
+        time.sleep(0.5)
     check_messages(name, client, delivery)
     check_build(client, site, project)
     print("\n".join(problems) or "as documented")

@@ -159,8 +159,8 @@ async fn send(cluster: &Cluster, source: &Source, sample: Sample<'_>) -> Answer 
     cluster.poster.send(delivery.method, &url, &delivery.headers, delivery.body).await
 }
 
-/// Waits for a build in the project and does what its buildspec would do: leaves a site where it was told to.
-async fn container(config: &SdkConfig, project: &str) -> Vec<EnvironmentVariable> {
+/// Waits for a build in the project and does what its buildspec would do: leaves a site where it was told to, and ends.
+async fn container(config: &SdkConfig, endpoint: &str, project: &str) -> Vec<EnvironmentVariable> {
     let client = aws_sdk_codebuild::Client::new(config);
     let id = wait_for("a build in CodeBuild", || async {
         let listed = client.list_builds_for_project().project_name(project).send().await;
@@ -168,13 +168,14 @@ async fn container(config: &SdkConfig, project: &str) -> Vec<EnvironmentVariable
         ids.first().cloned().ok_or_else(|| "none was started".to_owned())
     })
     .await;
-    let got = client.batch_get_builds().ids(id).send().await.expect("asked").builds.unwrap_or_default();
+    let got = client.batch_get_builds().ids(&id).send().await.expect("asked").builds.unwrap_or_default();
     let variables = got[0].environment().expect("an environment").environment_variables().to_vec();
     let output = &variables.iter().find(|each| each.name() == "FRESHET_OUTPUT").expect("an address").value;
     let (bucket, folder) = output.strip_prefix("s3://").and_then(|rest| rest.split_once('/')).expect("in S3");
     let page = Headers::of_type("text/html");
     let put = Objects::new(config, bucket).put(&format!("{folder}index.html"), "built elsewhere".into(), &page).await;
     put.expect("put");
+    testing::tell_at(endpoint, "/moto-api/codebuild-end", &json!({ id: "SUCCEEDED" }).to_string()).await;
     variables
 }
 
@@ -206,8 +207,11 @@ async fn an_applied_environment_runs_takes_a_new_client_and_leaves_nothing() {
     let journal = source("tidewater", "journal", "strapi", "journal-secret", "header = \"authorization\"");
     let shop = source("tidewater", "shop", "shopify_basic", "shop-secret", "");
     boto3(&applied.emulator.endpoint, &["listen", "freshet-dev"]);
+    // Builds there wait for `container`, however long it takes.
+    let plan = json!({ "freshet-dev-tidewater-www": { "seconds": null } });
+    testing::tell_at(&applied.emulator.endpoint, "/moto-api/codebuild", &plan.to_string()).await;
     let article = send(&cluster, &journal, Sample::new(1, 0)).await.kept("accepted").delivery_id();
-    let variables_of_build = container(&config, "freshet-dev-tidewater-www").await;
+    let variables_of_build = container(&config, &applied.emulator.endpoint, "freshet-dev-tidewater-www").await;
 
     // The right environment, and secrets by reference only.
     let value = |name: &str| variables_of_build.iter().find(|each| each.name() == name).expect("a variable");

@@ -16,9 +16,10 @@ use freshet_build::runner::{CodeBuildRunner, Pace};
 use freshet_build::{Runners, S3Hosting};
 use freshet_domain::catalogue::{Preset, SiteAws, SiteBuild};
 use freshet_proto::build::v1 as pb;
+use serde_json::json;
 use support::{World, builtin, site};
 
-/// A project whose builds take the emulator's second.
+/// A project whose builds end when [`container`] has done its work.
 async fn project(config: &SdkConfig) -> String {
     let name = testing::name("project");
     let environment = ProjectEnvironment::builder()
@@ -36,6 +37,7 @@ async fn project(config: &SdkConfig) -> String {
         .send()
         .await
         .expect("a project");
+    testing::tell("/moto-api/codebuild", &json!({ &name: { "seconds": null } }).to_string()).await;
     name
 }
 
@@ -67,6 +69,7 @@ async fn container(config: SdkConfig, project: String) {
                 let (key, headers) = (format!("{folder}{path}"), Headers::default());
                 bucket.put(&key, text.to_owned().into(), &headers).await.expect("put");
             }
+            testing::tell("/moto-api/codebuild-end", &json!({ &id: "SUCCEEDED" }).to_string()).await;
             done.push(id);
         }
     }
@@ -136,8 +139,6 @@ async fn p4_a_build_in_codebuild_is_taken_over_by_the_next_task() {
     let Some(config) = testing::config() else { return };
     for is_killed in [true, false] {
         let project = project(&config).await;
-        let plan = format!(r#"{{"{project}": {{"seconds": 6}}}}"#);
-        testing::tell("/moto-api/codebuild", &plan).await;
         let (bucket, builds) = (testing::bucket(&config, "site").await, testing::bucket(&config, "builds").await);
         let mut shop = site("acme", "shop", SiteBuild { preset: Preset::Astro, ..builtin() });
         shop.aws = Some(SiteAws {
@@ -155,7 +156,6 @@ async fn p4_a_build_in_codebuild_is_taken_over_by_the_next_task() {
             world.start_with(Runners::aws(Arc::new(runner)), Arc::new(hosting))
         };
         let first = start();
-        let container = tokio::spawn(container(config.clone(), project.clone()));
         world.publish("acme", &["1"]);
         let started =
             async || client.list_builds_for_project().project_name(&project).send().await.expect("listed").ids;
@@ -167,6 +167,7 @@ async fn p4_a_build_in_codebuild_is_taken_over_by_the_next_task() {
             first.stop().await;
         }
         let second = start();
+        let container = tokio::spawn(container(config.clone(), project.clone()));
         let build = second.until_build("acme", "shop", pb::BuildState::Succeeded).await;
         assert_eq!((build.attempt, build.entries), (1, 1), "the same attempt, with what was known of it");
         assert_eq!(live(&bucket, "index.html").await.as_deref(), Some("1 entries"));

@@ -1,7 +1,9 @@
 """CodeBuild that behaves: overrides, tokens, a duration, an outcome, stopping, state-change events, NO_SOURCE.
 
 moto ends every build at once, with success, without its overrides and without events. A test says how the builds of a
-project go: POST /moto-api/codebuild {"<project>": {"seconds": 0.5, "status": "FAILED"}}; "*" is for all others.
+project go: POST /moto-api/codebuild {"<project>": {"seconds": 0.5, "status": "FAILED"}}; "*" is for all others. A
+build that waits for what the test does in its place has no "seconds" (null), and POST /moto-api/codebuild-end
+{"<build's id>": "SUCCEEDED"} ends it.
 """
 
 import json
@@ -11,7 +13,7 @@ import time
 import moto.codebuild.responses as responses
 import moto.moto_api._internal.urls as api
 from moto.codebuild.exceptions import ResourceNotFoundException
-from moto.codebuild.models import CodeBuildBackend
+from moto.codebuild.models import CodeBuildBackend, codebuild_backends
 from moto.codebuild.responses import CodeBuildResponse
 from moto.core.utils import unix_time
 from moto.events.models import events_backends
@@ -98,9 +100,10 @@ def _start(before):
                 _tokens[key] = (build, time.time())
         _emit(backend, build, "IN_PROGRESS")
         plan = {**_plan["*"], **_plan.get(name, {})}
-        timer = threading.Timer(plan["seconds"], _finish, (backend, build, plan["status"]))
-        timer.daemon = True
-        timer.start()
+        if plan["seconds"] is not None:
+            timer = threading.Timer(plan["seconds"], _finish, (backend, build, plan["status"]))
+            timer.daemon = True
+            timer.start()
         return json.dumps({"build": build})
 
     return start_build
@@ -168,14 +171,30 @@ def _create(before):
     return create_project
 
 
+def _body(request):
+    return json.loads(request.get_data() if hasattr(request, "get_data") else request.body)
+
+
 @adds(MotoAPIResponse, "codebuild_plan")
 def _set_plan(self, request, full_url, headers):
-    _plan.update(json.loads(request.get_data() if hasattr(request, "get_data") else request.body))
+    _plan.update(_body(request))
     return 200, {}, json.dumps(_plan)
+
+
+@adds(MotoAPIResponse, "codebuild_end")
+def _end(self, request, full_url, headers):
+    every = [backend for regions in codebuild_backends.values() for backend in regions.values()]
+    for wanted, status in _body(request).items():
+        found = [(backend, build) for backend in every if (build := _find(backend, wanted))]
+        if not found:
+            return 404, {}, f"no build {wanted}"
+        _finish(*found[0], status)
+    return 200, {}, "{}"
 
 
 existing(api, "url_paths")
 api.url_paths["{0}/moto-api/codebuild"] = api.response_instance.codebuild_plan
+api.url_paths["{0}/moto-api/codebuild-end"] = api.response_instance.codebuild_end
 
 
 @replaces(CodeBuildBackend, "delete_project")

@@ -21,7 +21,7 @@ def patch():
         raise Gone(f"this is moto {moto.__version__}, the patches are for {WRITTEN_FOR}")
     # Each module patches when it is imported.
     from . import budgets, cloudfront, cloudfront_functions, codebuild, dynamodb, dynamodb_replicas  # noqa: F401
-    from . import ec2, ecs, s3, scaling, secretsmanager, sns, sqs  # noqa: F401
+    from . import ec2, ecs, s3, scaling, secretsmanager, sns, speed, sqs  # noqa: F401
 
 
 class Quiet(WSGIRequestHandler):

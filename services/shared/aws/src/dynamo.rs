@@ -23,7 +23,7 @@ use futures::{StreamExt as _, TryStreamExt as _};
 
 pub use walk::Walk;
 
-/// What a page of a range may take, in one attempt and in all.
+/// What a page of a range may take at least, in one attempt and in all: it can have a megabyte, and no provider waits.
 const PAGE_ATTEMPT: Duration = Duration::from_secs(5);
 const PAGE_MAX: Duration = Duration::from_secs(15);
 
@@ -261,13 +261,21 @@ impl Db {
                 .expression_attribute_values(":from", s(from))
                 .expression_attribute_values(":to", s(to)),
         };
-        // A page can have a megabyte, and no provider waits for it.
-        let limits =
-            TimeoutConfig::builder().operation_attempt_timeout(PAGE_ATTEMPT).operation_timeout(PAGE_MAX).build();
-        let limits = aws_sdk_dynamodb::config::Config::builder().timeout_config(limits);
+        let limits = aws_sdk_dynamodb::config::Config::builder().timeout_config(self.page_limits());
         let answer = call.customize().config_override(limits).send().await.map_err(|error| failed("Query", error))?;
         let next = answer.last_evaluated_key.filter(|key| !key.is_empty());
         Ok(Page { items: answer.items.unwrap_or_default(), next })
+    }
+
+    /// The time limits of a page: never tighter than those of the other calls.
+    fn page_limits(&self) -> TimeoutConfig {
+        let general = self.client.config().timeout_config();
+        let attempt = general.and_then(TimeoutConfig::operation_attempt_timeout);
+        let operation = general.and_then(TimeoutConfig::operation_timeout);
+        TimeoutConfig::builder()
+            .operation_attempt_timeout(attempt.map_or(PAGE_ATTEMPT, |limit| limit.max(PAGE_ATTEMPT)))
+            .operation_timeout(operation.map_or(PAGE_MAX, |limit| limit.max(PAGE_MAX)))
+            .build()
     }
 
     /// Every item of a range.

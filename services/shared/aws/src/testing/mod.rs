@@ -69,9 +69,17 @@ pub fn name(prefix: &str) -> String {
 ///
 /// If it does not take it.
 pub async fn tell(path: &str, body: &str) {
+    tell_at(&endpoint().unwrap_or_default(), path, body).await;
+}
+
+/// Posts JSON to the emulator at this address.
+///
+/// # Panics
+///
+/// If it does not take it.
+pub async fn tell_at(endpoint: &str, path: &str, body: &str) {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    let endpoint = endpoint().unwrap_or_default();
-    let host = endpoint.strip_prefix("http://").unwrap_or(&endpoint);
+    let host = endpoint.strip_prefix("http://").unwrap_or(endpoint);
     let head = format!("POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n");
     let request = format!("{head}Content-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
     let mut answer = String::new();
