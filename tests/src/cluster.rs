@@ -27,6 +27,9 @@ pub const PROGRAMS: [&str; 5] = ["validation", "content", "build", "control", "i
 const SCOPES: &str = "[\"webhook\", \"content:read\", \"content:write\", \"build:read\", \"build:write\", \
                       \"control:read\", \"control:write\"]";
 
+/// Lines of each program's log that a failed test shows.
+const LOG_LINES_TOLD: usize = 60;
+
 /// A program, built by whoever runs the tests of the whole workspace, or in the folder FRESHET_PROGRAMS.
 fn binary(service: &str) -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
@@ -359,6 +362,14 @@ impl Drop for Cluster {
         for program in self.programs.values_mut() {
             let _ = program.child.kill();
             let _ = program.child.wait();
+        }
+        if std::thread::panicking() {
+            for service in self.programs.keys() {
+                let log = self.logged(service);
+                let last: Vec<&str> = log.lines().rev().take(LOG_LINES_TOLD).collect();
+                eprintln!("-- the end of the log of {service}:");
+                last.iter().rev().for_each(|line| eprintln!("{line}"));
+            }
         }
     }
 }

@@ -91,22 +91,63 @@ impl Consumer {
     }
 
     async fn take(&mut self, messages: Vec<Message>) {
-        let queue = self.engine.deps.queue.clone();
-        let catalogue = self.engine.deps.catalogue.get();
         if let Some(metrics) = metrics() {
             metrics.receive_batch.record(messages.len() as f64, &[]);
         }
-        let mut sorted = sort(&catalogue, messages);
+        let unclaimed = self.take_claimed(messages, Unclaimed::Kept).await;
+        if unclaimed.is_empty() {
+            return;
+        }
+        // Each process reads the catalogue at times of its own. Whoever took the change may know a site that this one
+        // does not know yet, so nobody's is only what is nobody's after a look that began later than the change.
+        let receipts: Vec<Receipt> = unclaimed.iter().map(|message| message.receipt.clone()).collect();
+        let queue = self.engine.deps.queue.clone();
+        if while_working(&*queue, &receipts, self.newest_catalogue()).await {
+            self.take_claimed(unclaimed, Unclaimed::Taken).await;
+        }
+    }
+
+    /// Gives the messages' changes to their sites. Returns those that no site claims, if they are to be kept.
+    async fn take_claimed(&mut self, messages: Vec<Message>, unclaimed: Unclaimed) -> Vec<Message> {
+        let queue = self.engine.deps.queue.clone();
+        let catalogue = self.engine.deps.catalogue.get();
+        let mut sorted = sort(&catalogue, messages, unclaimed);
         for (message, error) in std::mem::take(&mut sorted.poison) {
             bury(&*queue, &message, &error).await;
         }
-        let all: Vec<Receipt> = sorted.messages.iter().map(|(receipt, _)| receipt.clone()).collect();
-        let Some(failed) = while_working(&*queue, &all, self.store(&sorted)).await else { return };
+        let unclaimed = std::mem::take(&mut sorted.unclaimed);
+        let all: Vec<Receipt> = sorted
+            .messages
+            .iter()
+            .map(|(receipt, _)| receipt)
+            .chain(unclaimed.iter().map(|it| &it.receipt))
+            .cloned()
+            .collect();
+        let Some(failed) = while_working(&*queue, &all, self.store(&sorted)).await else { return Vec::new() };
         sorted.measure(self.engine.deps.clock.now());
         let taken = |needs: &BTreeSet<SiteKey>| needs.is_disjoint(&failed);
         let done = sorted.messages.into_iter().filter(|(_, needs)| taken(needs)).map(|(receipt, _)| receipt);
         self.done.extend(done);
-        self.since.get_or_insert_with(Instant::now);
+        if !self.done.is_empty() {
+            self.since.get_or_insert_with(Instant::now);
+        }
+        unclaimed
+    }
+
+    /// Waits until the catalogue was looked at. False if the soft stop came first: what is kept comes again.
+    async fn newest_catalogue(&self) -> bool {
+        let backoff = Backoff { first: Duration::from_millis(200), max: Duration::from_secs(10) };
+        for attempt in 1.. {
+            if self.engine.deps.catalogue.look_now().await {
+                return true;
+            }
+            if self.shutdown.is_stopping() {
+                break;
+            }
+            tracing::warn!(attempt, "the catalogue cannot be looked at, and changes wait that no known site uses");
+            self.rest(backoff.jittered(attempt, chance())).await;
+        }
+        false
     }
 
     /// Deletes what was taken: when there is enough of it, when it has waited for long, or `now`.
@@ -150,11 +191,20 @@ impl Consumer {
     }
 }
 
+/// What becomes of messages whose changes no site of the catalogue uses.
+#[derive(Clone, Copy, PartialEq)]
+enum Unclaimed {
+    Kept,
+    Taken,
+}
+
 #[derive(Default)]
 struct Sorted {
     sites: BTreeMap<SiteKey, Vec<OfferedChange>>,
     /// Messages, each with the sites that must have taken its changes before it is deleted.
     messages: Vec<(Receipt, BTreeSet<SiteKey>)>,
+    /// Messages that no site claims.
+    unclaimed: Vec<Message>,
     /// What cannot be read.
     poison: Vec<(Message, Error)>,
     /// When the events' changes were committed.
@@ -173,14 +223,18 @@ impl Sorted {
     }
 }
 
-fn sort(catalogue: &Catalogue, messages: Vec<Message>) -> Sorted {
+fn sort(catalogue: &Catalogue, messages: Vec<Message>, unclaimed: Unclaimed) -> Sorted {
     let mut sorted = Sorted::default();
     for message in messages {
         match ContentChanged::from_body(&message.body) {
             Ok(Some(event)) => {
+                let needs = sort_event(catalogue, &event, &mut sorted.sites);
+                if needs.is_empty() && unclaimed == Unclaimed::Kept {
+                    sorted.unclaimed.push(message);
+                    continue;
+                }
                 sorted.times.push(event.time);
                 sorted.spans.push(span(&event));
-                let needs = sort_event(catalogue, &event, &mut sorted.sites);
                 sorted.messages.push((message.receipt, needs));
             }
             Ok(None) => sorted.messages.push((message.receipt, BTreeSet::new())),

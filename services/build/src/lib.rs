@@ -35,6 +35,7 @@ mod scheduler;
 mod server;
 pub mod snapshot;
 pub mod store;
+mod survey;
 #[cfg(feature = "aws")]
 mod upload;
 mod workspace;

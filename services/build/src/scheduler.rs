@@ -13,7 +13,7 @@ use crate::engine::Engine;
 use crate::executor::{self, Start};
 use crate::lease;
 use crate::machine::{Action, Active, Input, Outcome, Phase, Report, Room, SiteKey};
-use crate::workspace;
+use crate::{survey, workspace};
 
 /// The longest sleep: covers clocks that jump, and inputs that another process stored.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
@@ -28,13 +28,13 @@ const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 
 /// Starts the scheduler.
 pub(crate) fn spawn(deps: BuildDeps, shutdown: &Shutdown, readiness: &Readiness) {
-    let latch = readiness.latch("build scheduler");
+    let (latch, surveyed) = (readiness.latch("build scheduler"), readiness.latch("build survey"));
     let stop = shutdown.clone();
     shutdown.spawn("build scheduler", async move {
-        let mut latch = Some(latch);
+        let (mut latch, mut surveyed) = (Some(latch), Some(surveyed));
         if let Some(lease) = deps.lease.clone() {
             // Standing by is being ready: calls and events are taken.
-            if !lease::take(lease.as_ref(), &stop, || drop(latch.take())).await {
+            if !lease::take(lease.as_ref(), &stop, || drop((latch.take(), surveyed.take()))).await {
                 return;
             }
             tracing::info!("this task schedules");
@@ -44,7 +44,9 @@ pub(crate) fn spawn(deps: BuildDeps, shutdown: &Shutdown, readiness: &Readiness)
             let holding = stop.clone();
             stop.spawn("build lease", async move { lease::hold(lease.as_ref(), &holding).await });
         }
-        let scheduler = Scheduler { engine: Engine::new(&deps), shutdown: stop };
+        let (engine, until) = (Engine::new(&deps), stop.clone());
+        stop.spawn("build survey", survey::run(engine.clone(), until, surveyed.take()));
+        let scheduler = Scheduler { engine, shutdown: stop };
         if scheduler.until_done("builds of the last process", || scheduler.recover()).await {
             drop(latch);
             scheduler.run().await;

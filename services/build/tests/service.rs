@@ -5,8 +5,9 @@ mod support;
 use std::time::Duration;
 
 use freshet_build::snapshot;
-use freshet_domain::DeliveryId;
 use freshet_domain::catalogue::Supersede;
+use freshet_domain::{DeliveryId, SourceId};
+use freshet_kit::CatalogueHandle;
 use freshet_proto::build::v1 as pb;
 use support::{World, builtin, event, script, site, until};
 
@@ -273,6 +274,62 @@ async fn a_site_that_leaves_the_catalogue_keeps_what_waits() {
     // Back with a shorter wait: the new policy counts at once.
     world.catalogue.replace(support::catalogue(&[spec], 10, 10));
     process.until_delivery("acme", delivery, pb::BatchState::Succeeded).await;
+    process.stop().await;
+}
+
+/// Each task reads the catalogue at times of its own: a change can come before the edition that its site is in.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p4_a_change_waits_for_the_edition_that_knows_its_site() {
+    let mut world = World::new(&[]);
+    let (handle, mut asked) = CatalogueHandle::followed(support::catalogue(&[], 10, 10));
+    world.catalogue = handle;
+    let process = world.start();
+    let delivery = world.publish("acme", &["one"]);
+    let first = asked.recv().await.expect("asked for the newest catalogue");
+    assert_eq!(world.queue.counts(), (0, 1, 0), "the message is not deleted");
+    first.send(false).expect("somebody waits");
+    let again = asked.recv().await.expect("asked again, for it could not be looked at");
+    world.catalogue.replace(support::catalogue(&[site("acme", "shop", builtin())], 10, 10));
+    again.send(true).expect("somebody waits");
+    process.until_delivery("acme", delivery, pb::BatchState::Succeeded).await;
+
+    // What still nobody uses is done with.
+    let mut nobodys = support::event("acme", DeliveryId::generate(), &["one".to_owned()]);
+    nobodys.source = SourceId::new("attic").expect("a name");
+    world.queue.push(&nobodys);
+    asked.recv().await.expect("asked").send(true).expect("somebody waits");
+    until(async || match world.queue.counts() {
+        (0, 0, 0) => Ok(()),
+        counts => Err(format!("{counts:?}")),
+    })
+    .await;
+    process.stop().await;
+}
+
+/// Its content is stored, and no change will tell of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p4_a_new_site_is_built_from_what_is_stored_once() {
+    let sites = [site("acme", "shop", builtin()), site("beta", "empty", builtin())];
+    let world = World::new(&[]);
+    world.content.publish("acme", &["one".to_owned()]);
+    let process = world.start();
+    process.readiness.ready().await;
+    world.catalogue.replace(support::catalogue(&sites, 10, 10));
+    let built = process.until_build("acme", "shop", pb::BuildState::Succeeded).await;
+    assert_eq!((built.entries, built.changes), (1, 0));
+    let decisions = process.build("acme", &built.build_id).await.decisions;
+    assert_eq!(codes(&decisions)[..2], ["SITE_ADDED", "FIRED_QUIET"], "{decisions:?}");
+    process.stop().await;
+
+    // The same sites again, in the same process or in the next one, are not new.
+    let process = world.start();
+    process.readiness.ready().await;
+    world.catalogue.replace(support::catalogue(&sites, 10, 10));
+    world.content.publish("beta", &["two".to_owned()]);
+    let delivery = world.publish("acme", &["three"]);
+    process.until_delivery("acme", delivery, pb::BatchState::Succeeded).await;
+    assert_eq!(process.builds("acme", "shop").await.len(), 2, "the first, and that of the change");
+    assert_eq!(process.builds("beta", "empty").await, [], "nothing of it changed");
     process.stop().await;
 }
 

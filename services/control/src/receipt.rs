@@ -7,6 +7,9 @@ use freshet_proto::control::v1::{ChangeReceipt, Progress, Receipt, SiteReceipt, 
 use freshet_proto::convert::timestamp_from_proto;
 use prost_types::Timestamp;
 
+/// The clocks of two machines differ by less, so a build that began so much later than a change was stored has read it.
+const CLOCKS_APART_SECS: i64 = 60;
+
 /// The receipt of a delivery.
 ///
 /// `sites` are the sites that use its source now; `batches` are those that took its changes.
@@ -25,7 +28,7 @@ pub fn assemble(delivery: Delivery, sites: &[build::Site], batches: &[build::Del
         .map(|outcome| {
             let published = outcome.effect == i32::from(ChangeEffect::Published.code());
             let sites: Vec<SiteReceipt> = if published {
-                sites.iter().map(|site| at_site(site, outcome.index, batches, received)).collect()
+                sites.iter().map(|site| at_site(site, outcome.index, batches, &delivery)).collect()
             } else {
                 Vec::new()
             };
@@ -81,12 +84,8 @@ fn is_published(change: &ChangeReceipt) -> bool {
     change.outcome.as_ref().is_some_and(|outcome| outcome.effect == i32::from(ChangeEffect::Published.code()))
 }
 
-fn at_site(
-    site: &build::Site,
-    index: u32,
-    batches: &[build::DeliveryBatch],
-    received: Option<Timestamp>,
-) -> SiteReceipt {
+fn at_site(site: &build::Site, index: u32, batches: &[build::DeliveryBatch], delivery: &Delivery) -> SiteReceipt {
+    let received = delivery.received_at;
     let mut mine: Vec<&build::DeliveryBatch> = batches
         .iter()
         .filter(|taken| {
@@ -101,6 +100,17 @@ fn at_site(
     };
     let taken = mine.iter().find(succeeded).or(mine.last());
     let Some((taken, batch)) = taken.and_then(|taken| Some((*taken, taken.batch.as_ref()?))) else {
+        if let Some(build) = site.live_build.as_ref().filter(|build| has_read(build, delivery)) {
+            return SiteReceipt {
+                site_id: site.site_id.clone(),
+                progress: i32::from(Progress::Live),
+                reason: format!("{} was made later from everything stored", build.build_id),
+                batch_id: build.batch_id.clone(),
+                build_id: build.build_id.clone(),
+                stages: vec![stage("live", build.end_time, received, build.site_path.clone())],
+                ..Default::default()
+            };
+        }
         let reason = if site.paused { "the site is paused" } else { "the site has not been told yet" };
         return SiteReceipt {
             site_id: site.site_id.clone(),
@@ -138,6 +148,15 @@ fn at_site(
         due_at: if progress == Progress::Waiting { batch.due_at } else { None },
         stages,
         decisions: decisions.into_iter().map(|decision| format!("{}: {}", decision.code, decision.reason)).collect(),
+    }
+}
+
+/// True if the build's snapshot has the delivery's changes although none of its batch's changes is one of them: those of
+/// a site that was added later.
+fn has_read(build: &build::Build, delivery: &Delivery) -> bool {
+    match (build.start_time, delivery.stored_at) {
+        (Some(start), Some(stored)) => start.seconds > stored.seconds + CLOCKS_APART_SECS,
+        _ => false,
     }
 }
 
@@ -250,6 +269,26 @@ mod tests {
         assert_eq!(receipt.progress(), Progress::Live);
         let live = receipt.changes[0].sites[0].stages.iter().find(|stage| stage.name == "live").expect("live");
         assert_eq!(live.elapsed_ms, 7_000);
+    }
+
+    /// A site that was added later has older changes by its first build, without having been told of them.
+    #[test]
+    fn p4_a_site_that_is_younger_than_the_change_is_live_with_its_first_build() {
+        let with_live = |start: i64| {
+            let live = build::Build {
+                build_id: "bld_1".into(),
+                start_time: at(start),
+                end_time: at(start + 5),
+                ..Default::default()
+            };
+            build::Site { live_build: Some(live), ..site(false) }
+        };
+        let published = || delivery(ChangeEffect::Published);
+        let receipt = assemble(published(), &[with_live(1_000)], &[]);
+        assert_eq!(receipt.progress(), Progress::Live);
+        assert_eq!(receipt.changes[0].sites[0].build_id, "bld_1");
+        assert_eq!(assemble(published(), &[with_live(50)], &[]).progress(), Progress::Stored, "an older build");
+        assert_eq!(assemble(published(), &[with_live(101)], &[]).progress(), Progress::Stored, "clocks may differ");
     }
 
     #[test]

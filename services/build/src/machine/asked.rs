@@ -1,6 +1,6 @@
 //! What people ask for.
 
-use freshet_domain::{BatchId, BuildId};
+use freshet_domain::{BatchId, BuildId, Lane};
 
 use super::input::{Action, Refusal, Report};
 use super::model::{Asked, Hold, Paused, Pending, Phase, StopCause};
@@ -15,6 +15,27 @@ impl Stepper<'_> {
         let pending = self.open_pending();
         self.ask(pending, "TRIGGERED", reason);
         Ok(())
+    }
+
+    /// Content that no change tells of waits like changes do: that of a new site, and of sources that a site did not use
+    /// before. Changes that come at the same time are in the same build.
+    pub(super) fn sources_seen(&mut self, sources: Vec<String>, has_content: bool) {
+        let known = self.state.sources.replace(sources.clone());
+        let (code, reason) = match known {
+            Some(known) if known == sources => return,
+            Some(_) => ("SOURCES_CHANGED", format!("the site now uses {}", sources.join(", "))),
+            // What waits or runs will have everything, and who was live before anybody looked is not new.
+            None if !has_content || self.state.has_work() || self.state.live.is_some() => return,
+            None => ("SITE_ADDED", "the site is new, and its sources have content".to_owned()),
+        };
+        let now = self.now();
+        let mut pending = self.open_pending();
+        pending.facts.first_change_at.get_or_insert(now);
+        pending.facts.last_change_at = Some(now);
+        pending.facts.lane.get_or_insert(Lane::Normal);
+        self.decide(pending.facts.batch, None, code, reason);
+        self.keep_pending(pending);
+        self.show_standing_holds();
     }
 
     pub(super) fn flush(&mut self) -> Result<(), Refusal> {

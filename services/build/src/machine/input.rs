@@ -42,6 +42,13 @@ pub enum Input {
         /// What else is known.
         report: Report,
     },
+    /// The catalogue has the site, with these sources.
+    SourcesSeen {
+        /// Their ids, in order.
+        sources: Vec<String>,
+        /// One of them has something that the site would show.
+        has_content: bool,
+    },
     /// Somebody asks for a build, whether or not changes wait.
     Trigger {
         /// Why.

@@ -53,6 +53,9 @@ pub struct SiteState {
     /// Builds in a row that were cancelled for a newer batch. Bounded, or a busy site would never finish a build.
     #[serde(default)]
     pub superseded_in_row: u32,
+    /// The sources that the catalogue last gave it, in order; `None` before anybody looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sources: Option<Vec<String>>,
 }
 
 impl SiteState {

@@ -21,6 +21,7 @@ enum Event {
     Started { site: usize },
     Ended { site: usize, outcome: u8 },
     Trigger { site: usize },
+    Sources { site: usize, number: u8 },
     Flush { site: usize },
     Retry { site: usize },
     Cancel { site: usize },
@@ -39,6 +40,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         2 => site.clone().prop_map(|site| Event::Started { site }),
         5 => (site.clone(), 0..6_u8).prop_map(|(site, outcome)| Event::Ended { site, outcome }),
         1 => site.clone().prop_map(|site| Event::Trigger { site }),
+        1 => (site.clone(), 0..3_u8).prop_map(|(site, number)| Event::Sources { site, number }),
         1 => site.clone().prop_map(|site| Event::Flush { site }),
         1 => site.clone().prop_map(|site| Event::Retry { site }),
         1 => site.clone().prop_map(|site| Event::Cancel { site }),
@@ -130,7 +132,7 @@ impl World {
             if decision.code.starts_with("HELD") {
                 site.held.insert(decision.batch);
             }
-            if ["TRIGGERED", "FLUSHED", "RETRY_ASKED"].contains(&decision.code) {
+            if ["TRIGGERED", "FLUSHED", "RETRY_ASKED", "SOURCES_CHANGED", "SITE_ADDED"].contains(&decision.code) {
                 site.asked.insert(decision.batch);
             }
         }
@@ -271,6 +273,10 @@ impl World {
                 }
             }
             Event::Trigger { site } => drop(self.input(site, Input::Trigger { reason: "why not".into() })),
+            Event::Sources { site, number } => {
+                let sources = vec![format!("source-{number}")];
+                self.input(site, Input::SourcesSeen { sources, has_content: number > 0 }).expect("taken");
+            }
             Event::Flush { site } => drop(self.input(site, Input::Flush)),
             Event::Retry { site } => {
                 let left = self.sites[site].state.left_over.as_ref().map(|left| left.batch);

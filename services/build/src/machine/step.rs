@@ -26,6 +26,7 @@ pub fn step(state: &SiteState, input: Input, context: Context<'_>, ids: &mut dyn
         Input::Tick { room } => stepper.tick(&room),
         Input::BuildStarted { build, report } => stepper.build_started(build, report),
         Input::BuildEnded { build, outcome, report } => stepper.build_ended(build, outcome, report),
+        Input::SourcesSeen { sources, has_content } => stepper.sources_seen(sources, has_content),
         Input::Trigger { reason } => stepper.trigger(reason)?,
         Input::Flush => stepper.flush()?,
         Input::Retry { batch } => stepper.retry(batch)?,
@@ -163,7 +164,7 @@ impl Stepper<'_> {
     }
 
     /// A paused or removed site says so as soon as something waits, not only once it is due.
-    fn show_standing_holds(&mut self) {
+    pub(super) fn show_standing_holds(&mut self) {
         if let Some(paused) = &self.state.paused {
             let reason = text::held_by_pause(&paused.reason);
             self.hold_pending(Hold::Paused, reason);

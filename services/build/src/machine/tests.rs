@@ -258,6 +258,35 @@ fn p6_nothing_starts_without_changes_or_a_word() {
 }
 
 #[test]
+fn p4_content_that_no_change_tells_of_is_built_once() {
+    let seen = |sources: &[&str], has_content| Input::SourcesSeen {
+        sources: sources.iter().map(|source| (*source).to_owned()).collect(),
+        has_content,
+    };
+    let mut empty = Site::new(policy());
+    empty.input(seen(&["blog"], false));
+    empty.input(seen(&["blog"], true));
+    assert_eq!(empty.after(1_000_000), None, "content that comes later comes with changes");
+
+    let mut site = Site::new(policy());
+    site.input(seen(&["blog"], true));
+    assert_eq!(site.tick(), None, "changes that come with it join it");
+    let first = site.after(1_000_000).expect("a new site is built");
+    assert_eq!(site.reason("SITE_ADDED"), "the site is new, and its sources have content");
+    site.end(first, Outcome::Succeeded);
+    site.input(seen(&["blog"], true));
+    assert_eq!(site.after(1_000_000), None, "seen before");
+    site.input(seen(&["blog", "shop"], false));
+    assert!(site.after(1_000_000).is_some(), "and again with other sources");
+    assert_eq!(site.reason("SOURCES_CHANGED"), "the site now uses blog, shop");
+
+    let mut waits = Site::new(policy());
+    waits.change(Lane::Normal);
+    waits.input(seen(&["blog"], true));
+    assert_eq!(waits.codes(), ["CHANGE_ADDED"], "the batch that waits will have it");
+}
+
+#[test]
 fn a_person_can_cancel_and_try_again() {
     let mut site = Site::new(policy());
     site.change(Lane::Urgent);

@@ -24,12 +24,17 @@ impl BuildServer {
         self.engine.site(key).ok_or_else(|| Error::missing(format!("the site `{}`", key.site)))
     }
 
-    /// A build with its decisions and its log.
+    /// A build with its and its batch's decisions, and its log.
     pub(super) async fn build_message(&self, client: &ClientId, build: BuildId) -> Result<pb::Build, Error> {
         let missing = || Error::missing(format!("the build {build}"));
         let view = self.engine.deps.store.build(client, build).await?.ok_or_else(missing)?;
         let live = self.engine.deps.store.load(&view.record.key).await?.state.live;
-        Ok(self.encode_build(view.record, view.decisions, live))
+        // Why it was made is on its batch's record.
+        let decisions = match self.engine.deps.store.batch(client, view.record.batch).await? {
+            Some(batch) => batch.decisions.into_iter().filter(|one| one.build.is_none_or(|id| id == build)).collect(),
+            None => view.decisions,
+        };
+        Ok(self.encode_build(view.record, decisions, live))
     }
 
     fn encode_build(&self, record: BuildRecord, decisions: Vec<DecisionRecord>, live: Option<BuildId>) -> pb::Build {

@@ -57,6 +57,11 @@ impl FakeContent {
         }
     }
 
+    fn entries_of(&self, client: &str) -> Vec<Entry> {
+        let entries = self.shared.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.iter().filter(|((of, _), _)| of == client).map(|(_, entry)| entry.clone()).collect()
+    }
+
     pub(crate) fn exports(&self) -> usize {
         self.shared.exports.load(Ordering::SeqCst)
     }
@@ -84,13 +89,8 @@ impl ContentService for FakeContent {
         self.shared.exports.fetch_add(1, Ordering::SeqCst);
         let request = request.into_inner();
         assert_eq!(request.source_ids, ["blog"]);
-        let entries = self.shared.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_client: Vec<Entry> = entries
-            .iter()
-            .filter(|((client, _), _)| *client == request.client_id)
-            .map(|(_, entry)| entry.clone())
-            .collect();
-        let parts: Vec<_> = of_client
+        let parts: Vec<_> = self
+            .entries_of(&request.client_id)
             .chunks(500)
             .map(|part| Ok(ExportSnapshotResponse { entries: part.to_vec(), resume_token: "1".into() }))
             .collect();
@@ -109,8 +109,11 @@ impl ContentService for FakeContent {
         not_here()
     }
 
-    async fn list_entries(&self, _: Request<ListEntriesRequest>) -> Answer<ListEntriesResponse> {
-        not_here()
+    async fn list_entries(&self, request: Request<ListEntriesRequest>) -> Answer<ListEntriesResponse> {
+        let request = request.into_inner();
+        let mut entries = self.entries_of(&request.client_id);
+        entries.retain(|entry| entry.status == request.status);
+        Ok(Response::new(ListEntriesResponse { entries, ..ListEntriesResponse::default() }))
     }
 
     async fn watch_changes(&self, _: Request<WatchChangesRequest>) -> Answer<Self::WatchChangesStream> {

@@ -163,16 +163,22 @@ pub(crate) fn load(
         environment,
         registry,
     };
-    let handle = CatalogueHandle::new(Catalogue::default());
+    let (handle, mut asks) = CatalogueHandle::followed(Catalogue::default());
     let (poll, refresh) = (common.catalogue_poll, common.secrets_refresh);
     let (latch, stop, edition) = (readiness.latch(CATALOGUE), shutdown.clone(), handle.clone());
     shutdown.spawn(CATALOGUE, async move {
         let mut latch = Some(latch);
         let (mut text, mut values, mut etag, mut told) = (String::new(), Vec::new(), None, String::new());
         let mut read_at = Instant::now();
-        let mut pending = false;
+        let (mut pending, mut asked) = (false, Vec::new());
         loop {
-            let problem = match reader.place.look(&mut etag).await {
+            // Whoever asks from now on may know what this look does not see any more.
+            while let Ok(ask) = asks.try_recv() {
+                asked.push(ask);
+            }
+            let looked = reader.place.look(&mut etag).await;
+            let is_seen = looked.is_ok();
+            let problem = match looked {
                 Ok(Look::Text(now)) if now != text || latch.is_some() => {
                     text = now;
                     pending = true;
@@ -193,11 +199,9 @@ pub(crate) fn load(
                             (values, pending, latch) = (now, false, None);
                             None
                         }
-                        // Its text is refused once; its secrets may be there later.
-                        Err(problem) => {
-                            pending = latch.is_some();
-                            Some(problem)
-                        }
+                        // Read again with the next look: its secrets may be there then, and other programs have
+                        // perhaps found them a moment ago.
+                        Err(problem) => Some(problem),
                     }
                 }
                 problem => problem,
@@ -208,10 +212,16 @@ pub(crate) fn load(
                 tracing::error!(catalogue = reader.name, problem, "the catalogue is refused: {kept}");
             }
             told = problem;
+            // What is refused at this moment, text and secrets, no other program has in force either.
+            for ask in asked.drain(..) {
+                // Whoever does not wait any more needs no answer.
+                let _ = ask.send(is_seen);
+            }
             // At the start, what is missing may be there in a moment.
             let pause = if latch.is_some() { poll.min(std::time::Duration::from_secs(2)) } else { poll };
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
+                Some(ask) = asks.recv() => asked.push(ask),
                 () = stop.stopping() => return,
             }
         }
@@ -287,6 +297,14 @@ mod tests {
         wait_title(&running, "Second").await;
         write(Some(text("Third"))).await;
         wait_title(&running, "Third").await;
+        for title in ["Fourth", "Fifth"] {
+            write(Some(text(title))).await;
+            assert!(running.handle.look_now().await, "it can be looked at");
+            let now = running.handle.get().client("tidewater").map(|client| client.title.clone());
+            assert_eq!(now.as_deref(), Some(title), "in force as soon as it was asked for");
+        }
+        write(None).await;
+        assert!(!running.handle.look_now().await, "it is not there");
         assert_eq!(running.shutdown.drain(Duration::from_secs(5)).await, Vec::<&str>::new());
     }
 
@@ -324,6 +342,25 @@ mod tests {
             }
         })
         .await;
+    }
+
+    /// An edition whose secret comes a moment after it is in force with the next look, not with the next refresh.
+    #[tokio::test]
+    async fn a_late_secret_is_not_waited_for_until_secrets_are_refreshed() {
+        let Some(config) = testing::config() else { return };
+        let (folder, name) = (TempDir::new().expect("folder"), testing::name("late"));
+        let path = folder.path().join("freshet.toml");
+        std::fs::write(&path, text("First")).expect("written");
+        let running = start(&path.display().to_string(), &config);
+        wait_title(&running, "First").await;
+        let late = text("Second").replace("env:SHOP", &format!("secretsmanager:{name}"));
+        std::fs::write(&path, late).expect("written");
+        assert!(running.handle.look_now().await, "it can be looked at");
+        wait_title(&running, "First").await;
+        let client = aws_sdk_secretsmanager::Client::new(&config);
+        client.create_secret().name(&name).secret_string("s3cret").send().await.expect("a secret");
+        assert!(running.handle.look_now().await, "it can be looked at");
+        wait_title(&running, "Second").await;
     }
 
     #[test]

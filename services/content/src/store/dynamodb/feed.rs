@@ -164,17 +164,31 @@ async fn look_around(shared: &Shared) -> Result<(), Error> {
         return Ok(());
     }
     let clients = (shared.clients)();
+    let Err(error) = look_at(shared, &clients).await else { return Ok(()) };
+    // One client's table may be missing, or not be made yet: the others' changes do not wait for it.
+    let mut any = false;
+    for client in &clients {
+        match look_at(shared, std::slice::from_ref(client)).await {
+            Ok(()) => any = true,
+            Err(error) => tracing::warn!(%client, %error, "the feed of the client cannot be looked at"),
+        }
+    }
+    if any { Ok(()) } else { Err(error) }
+}
+
+/// Notes which of these clients have changes that were not published.
+async fn look_at(shared: &Shared, clients: &[ClientId]) -> Result<(), Error> {
     let wanted = clients.iter().flat_map(|client| {
         let table = shared.table(client);
         [(table.clone(), keys::head()), (table, keys::relay())]
     });
     let items = shared.db.get_all(wanted.collect()).await?;
     for client in clients {
-        let table = shared.table(&client);
+        let table = shared.table(client);
         let head = Head::read(items.get(&(table.clone(), keys::head())))?;
         let through = through(items.get(&(table, keys::relay())))?;
         if head.position > through {
-            shared.relay.dirty(&client);
+            shared.relay.dirty(client);
         }
     }
     Ok(())

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use freshet_domain::Catalogue;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::Shutdown;
 
@@ -15,12 +15,33 @@ use crate::Shutdown;
 pub struct CatalogueHandle {
     current: Arc<ArcSwap<Catalogue>>,
     editions: Arc<watch::Sender<u64>>,
+    /// Where somebody reads the catalogue for this process alone.
+    asks: Option<mpsc::UnboundedSender<Ask>>,
 }
 
+/// Somebody who waits for the catalogue to be looked at. Answered with whether it could be.
+pub type Ask = oneshot::Sender<bool>;
+
 impl CatalogueHandle {
-    /// Begins with this edition.
+    /// Begins with this edition. For one process: what is in force here is in force for everybody.
     pub fn new(catalogue: Catalogue) -> Self {
-        Self { current: Arc::new(ArcSwap::from_pointee(catalogue)), editions: Arc::new(watch::Sender::new(0)) }
+        let current = Arc::new(ArcSwap::from_pointee(catalogue));
+        Self { current, editions: Arc::new(watch::Sender::new(0)), asks: None }
+    }
+
+    /// Begins with this edition, where each process reads the catalogue for itself, and so at times of its own. Whoever
+    /// reads it must look at it, and then answer, whenever it is asked.
+    pub fn followed(catalogue: Catalogue) -> (Self, mpsc::UnboundedReceiver<Ask>) {
+        let (asks, asked) = mpsc::unbounded_channel();
+        (Self { asks: Some(asks), ..Self::new(catalogue) }, asked)
+    }
+
+    /// Has the catalogue looked at, and waits for it: what any process knew when this was called is in force here
+    /// afterwards. False if it could not be looked at.
+    pub async fn look_now(&self) -> bool {
+        let Some(asks) = &self.asks else { return true };
+        let (ask, answer) = oneshot::channel();
+        asks.send(ask).is_ok() && answer.await.unwrap_or(false)
     }
 
     /// The edition in force now. Use one edition for one decision.

@@ -4,6 +4,6 @@ mod handle;
 mod parse;
 mod reader;
 
-pub use handle::{CatalogueHandle, watch_file};
+pub use handle::{Ask, CatalogueHandle, watch_file};
 pub use parse::{Problem, parse, report};
 pub use reader::{parse_duration, show_duration};
