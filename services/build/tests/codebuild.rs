@@ -15,6 +15,7 @@ use aws_sdk_codebuild::types::{
 use bytes::Bytes;
 use freshet_aws::{CallCounts, Objects, testing};
 use freshet_build::machine::SiteKey;
+use freshet_build::runner::contract::{Plan, Subject};
 use freshet_build::runner::{BuildJob, CodeBuildRunner, Output, Pace, RunOutcome, RunResult, Runner};
 use freshet_build::{Runners, events};
 use freshet_domain::catalogue::{Preset, SecretName, Site, SiteAws, SiteBuild};
@@ -453,4 +454,50 @@ async fn on_aws_only_the_built_in_preset_is_rendered_here() {
         let is_here = Arc::ptr_eq(runners.of(*preset), &runners.builtin);
         assert_eq!(is_here, *preset == Preset::Builtin, "{preset}");
     }
+}
+
+/// The contract.
+mod contract {
+    use super::*;
+
+    impl Subject for Bench {
+        fn runner(&self) -> &dyn Runner {
+            &*self.runner
+        }
+
+        async fn next_process(&self) -> Box<dyn Runner> {
+            Box::new(next_process(self))
+        }
+
+        async fn job(&self, plan: Plan) -> BuildJob {
+            let plan = match plan {
+                Plan::Succeeds => json!({ "seconds": 0.3, "status": "SUCCEEDED" }),
+                Plan::Fails => json!({ "seconds": 0.3, "status": "FAILED" }),
+                Plan::Lasts => json!({ "seconds": null }),
+            };
+            testing::tell("/moto-api/codebuild", &json!({ &self.project: plan }).to_string()).await;
+            Bench::job(self)
+        }
+
+        /// The runner is at work on it, too: its note has the build's id.
+        async fn is_running(&self, job: &BuildJob) -> bool {
+            let note = self.objects.get(&format!("builds/.runs/{}.json", job.build)).await.expect("asked");
+            let is_noted = note.is_some_and(|note| {
+                serde_json::from_slice::<Value>(&note.body).is_ok_and(|note| note["id"].is_string())
+            });
+            is_noted && self.builds().await.iter().any(|build| build.build_status() == Some(&StatusType::InProgress))
+        }
+
+        async fn finish(&self, _: &BuildJob) {
+            let build = self.a_build().await;
+            let end = json!({ build.id().expect("an id"): "SUCCEEDED" });
+            testing::tell("/moto-api/codebuild-end", &end.to_string()).await;
+        }
+    }
+
+    async fn open() -> Bench {
+        Bench::open(QUICK).await.expect("the emulator is there")
+    }
+
+    freshet_build::runner_contract!(open, if testing::endpoint().is_some());
 }

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use freshet_build::machine::SiteKey;
-use freshet_build::runner::{BuildJob, Output, ProcessRunner, RunOutcome, RunResult, Runner};
+use freshet_build::runner::contract::{Plan, Subject};
+use freshet_build::runner::{BuildJob, BuiltinRunner, Output, ProcessRunner, RunOutcome, RunResult, Runner};
 use freshet_domain::catalogue::{Site, SiteBuild};
 use freshet_domain::{BatchId, BuildId, ClientId, SiteId, SourceId, Timestamp};
 use tokio_util::sync::CancellationToken;
@@ -239,4 +240,97 @@ async fn what_a_killed_process_left_running_is_found_by_its_environment() {
     assert!(!ended.success());
     assert!(unrelated.try_wait().expect("a status").is_none(), "a build is never taken for another one");
     unrelated.kill().await.expect("ended");
+}
+
+/// The contract, of commands.
+mod commands {
+    use super::*;
+
+    struct Commands(Bench);
+
+    impl Subject for Commands {
+        fn runner(&self) -> &dyn Runner {
+            static RUNNER: std::sync::LazyLock<ProcessRunner> =
+                std::sync::LazyLock::new(|| ProcessRunner::with_grace(Duration::from_millis(300)));
+            &*RUNNER
+        }
+
+        async fn next_process(&self) -> Box<dyn Runner> {
+            Box::new(ProcessRunner::with_grace(Duration::from_millis(300)))
+        }
+
+        async fn job(&self, plan: Plan) -> BuildJob {
+            let text = match plan {
+                Plan::Succeeds => "mkdir -p out && echo page > out/index.html",
+                Plan::Fails => "echo broken >&2; exit 3",
+                Plan::Lasts => "echo $$ > own.pid; sleep 1000",
+            };
+            self.0.job(support::script(&self.0.project(), text))
+        }
+
+        async fn is_running(&self, _: &BuildJob) -> bool {
+            let pid = std::fs::read_to_string(self.0.project().join("own.pid")).unwrap_or_default();
+            pid.ends_with('\n') && is_alive(&pid)
+        }
+
+        async fn finish(&self, _: &BuildJob) {}
+    }
+
+    async fn open() -> Commands {
+        Commands(Bench::new())
+    }
+
+    freshet_build::runner_contract!(open);
+}
+
+/// The contract, of the built-in renderer.
+mod builtin {
+    use super::*;
+
+    struct Builtin(Bench);
+
+    impl Subject for Builtin {
+        fn runner(&self) -> &dyn Runner {
+            &BuiltinRunner
+        }
+
+        async fn next_process(&self) -> Box<dyn Runner> {
+            Box::new(BuiltinRunner)
+        }
+
+        async fn job(&self, plan: Plan) -> BuildJob {
+            let job = self.0.job(support::builtin());
+            let line = |number: u32| {
+                format!(
+                    "{{\"source\":\"blog\",\"type\":\"article\",\"id\":\"{number}\",\"kind\":\"document\",\
+                     \"title\":\"{number}\",\"fields\":{{\"body\":\"{}\"}}}}\n",
+                    "text ".repeat(50)
+                )
+            };
+            let entries = if plan == Plan::Lasts { 60_000 } else { 1 };
+            let text: String = (0..entries).map(line).collect();
+            let packed = match plan {
+                Plan::Fails => b"no snapshot".to_vec(),
+                Plan::Succeeds | Plan::Lasts => zstd::encode_all(text.as_bytes(), 1).expect("packed"),
+            };
+            std::fs::write(&job.content, packed).expect("written");
+            job
+        }
+
+        /// Renders as long as its pages become more.
+        async fn is_running(&self, job: &BuildJob) -> bool {
+            let pages = || std::fs::read_dir(job.folder.join("output/articles")).map_or(0, Iterator::count);
+            let before = pages();
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            pages() > before
+        }
+
+        async fn finish(&self, _: &BuildJob) {}
+    }
+
+    async fn open() -> Builtin {
+        Builtin(Bench::new())
+    }
+
+    freshet_build::runner_contract!(open);
 }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use freshet_domain::{BuildId, ClientId, SiteId};
 use freshet_kit::{Error, ErrorKind};
 
-use super::{Hosting, RELEASES_KEPT, copy};
+use super::{Hosting, RELEASES_KEPT, copy, durable};
 use crate::machine::SiteKey;
 use crate::runner::{Output, OutputFolder};
 
@@ -72,7 +72,12 @@ fn stage(folder: &Path, build: BuildId, output: &OutputFolder) -> Result<(), Err
         Ok(())
     };
     attempt().map_err(io)?;
-    let taken = copy::take_over(output, &made).and_then(|()| std::fs::rename(&made, &ready).map_err(io));
+    let keep = || -> std::io::Result<()> {
+        durable::tree(&made)?;
+        std::fs::rename(&made, &ready)?;
+        durable::names(&folder.join("releases"))
+    };
+    let taken = copy::take_over(output, &made).and_then(|()| keep().map_err(io));
     if taken.is_err() {
         let _ = std::fs::remove_dir_all(&made);
     }
@@ -91,7 +96,8 @@ fn activate(folder: &Path, build: BuildId) -> Result<(), Error> {
     let switch = || -> std::io::Result<()> {
         let _ = std::fs::remove_file(&link);
         std::os::unix::fs::symlink(Path::new("releases").join(build.to_string()), &link)?;
-        std::fs::rename(&link, folder.join("current"))
+        std::fs::rename(&link, folder.join("current"))?;
+        durable::names(folder)
     };
     switch().map_err(io)?;
     // The site is live; what is not tidied up now is tidied up next time.

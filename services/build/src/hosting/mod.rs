@@ -3,6 +3,7 @@
 #[cfg(feature = "testkit")]
 pub mod contract;
 mod copy;
+mod durable;
 mod local;
 #[cfg(feature = "aws")]
 mod s3;

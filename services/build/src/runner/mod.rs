@@ -3,6 +3,8 @@
 mod builtin;
 #[cfg(feature = "aws")]
 mod codebuild;
+#[cfg(feature = "testkit")]
+pub mod contract;
 mod environment;
 mod log;
 mod presets;
