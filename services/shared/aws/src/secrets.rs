@@ -48,7 +48,7 @@ impl SecretsManager {
         let read = async {
             let current = self.stage(name, "AWSCURRENT").await?;
             let current = current
-                .ok_or_else(|| (false, format!("the secret `{name}` is not in Secrets Manager, or has no value")))?;
+                .ok_or_else(|| (false, format!("the secret `{name}` is not in Secrets Manager, or is empty")))?;
             let mut all = vec![current];
             // Only there during a rotation.
             all.extend(self.stage(name, "AWSPENDING").await?);
@@ -98,7 +98,7 @@ fn pick(secret: &SecretString, name: &str, key: &str) -> Result<SecretString, St
         .map_err(|_| format!("the secret `{name}` is not a JSON object, so it has no key `{key}`"))?;
     match object.get(key).and_then(serde_json::Value::as_str).filter(|text| !text.trim().is_empty()) {
         Some(text) => Ok(SecretString::from(text.to_owned())),
-        None => Err(format!("the secret `{name}` has no text under the key `{key}`")),
+        None => Err(format!("the secret `{name}` has no text under the key `{key}`, or an empty one")),
     }
 }
 
@@ -169,5 +169,56 @@ mod tests {
         assert!(problem.contains(&name) && !problem.contains("hunter2"), "{problem}");
         let problem = fetched.resolve(&missing).expect_err("missing");
         assert!(problem.contains("freshet/none"), "{problem}");
+    }
+
+    /// The contract, of whole secrets and of keys in one.
+    struct Kept {
+        config: SdkConfig,
+        prefix: String,
+        key: Option<&'static str>,
+    }
+
+    impl Kept {
+        fn open(key: Option<&'static str>) -> Self {
+            let config = testing::config().expect("the emulator is there");
+            Self { config, prefix: testing::name("freshet/kept"), key }
+        }
+    }
+
+    impl freshet_kit::secret::contract::Subject for Kept {
+        async fn put(&self, name: &str, value: &str) -> String {
+            let text = match self.key {
+                Some(key) => serde_json::json!({ key: value, "other": "no" }).to_string(),
+                None => value.to_owned(),
+            };
+            let name = format!("{}-{name}", self.prefix);
+            Client::new(&self.config).create_secret().name(&name).secret_string(text).send().await.expect("made");
+            self.missing(&name[self.prefix.len() + 1..])
+        }
+
+        fn missing(&self, name: &str) -> String {
+            let key = self.key.map(|key| format!("#{key}")).unwrap_or_default();
+            format!("{SCHEME}{}-{name}{key}", self.prefix)
+        }
+
+        async fn resolver(&self, references: &[&str]) -> Box<dyn SecretResolver> {
+            Box::new(SecretsManager::new(&self.config).fetch(references, others()).await)
+        }
+    }
+
+    mod whole {
+        async fn open() -> super::Kept {
+            super::Kept::open(None)
+        }
+
+        freshet_kit::secrets_contract!(open, if crate::testing::endpoint().is_some());
+    }
+
+    mod keys {
+        async fn open() -> super::Kept {
+            super::Kept::open(Some("webhook"))
+        }
+
+        freshet_kit::secrets_contract!(open, if crate::testing::endpoint().is_some());
     }
 }

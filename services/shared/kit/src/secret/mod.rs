@@ -1,6 +1,10 @@
 //! References to secrets, and reading them.
 
+#[cfg(any(test, feature = "testkit"))]
+pub mod contract;
+
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -22,11 +26,17 @@ pub trait SecretResolver: Send + Sync {
 /// - `env:NAME`: the environment variable.
 /// - `file:PATH`: the file's content without a final line break. Relative paths start at the catalogue's folder.
 /// - `local:NAME`: made on first use and kept in the data folder; for trying things out on one machine.
-#[derive(Debug)]
 pub struct LocalSecrets {
     environment: BTreeMap<String, String>,
     base: PathBuf,
     local: Option<PathBuf>,
+}
+
+/// Without the environment, which has secrets.
+impl fmt::Debug for LocalSecrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LocalSecrets").field("base", &self.base).field("local", &self.local).finish_non_exhaustive()
+    }
 }
 
 impl LocalSecrets {
@@ -130,5 +140,59 @@ mod tests {
         for bad in ["env:NOPE", "env:EMPTY", "file:nope", "local:../x"] {
             assert!(secrets(folder.path()).resolve(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn p8_secrets_do_not_print_themselves() {
+        assert!(!format!("{:?}", secrets(Path::new("."))).contains("alpha"));
+    }
+
+    /// The contract, of variables and of files.
+    struct Kept {
+        folder: tempfile::TempDir,
+        variables: std::sync::Mutex<BTreeMap<String, String>>,
+        in_files: bool,
+    }
+
+    impl Kept {
+        fn open(in_files: bool) -> Self {
+            Self { folder: tempfile::tempdir().expect("folder"), variables: std::sync::Mutex::default(), in_files }
+        }
+    }
+
+    impl contract::Subject for Kept {
+        async fn put(&self, name: &str, value: &str) -> String {
+            if self.in_files {
+                std::fs::write(self.folder.path().join(name), format!("{value}\n")).expect("written");
+            } else {
+                self.variables.lock().expect("no panic").insert(name.to_owned(), value.to_owned());
+            }
+            self.missing(name)
+        }
+
+        fn missing(&self, name: &str) -> String {
+            format!("{}:{name}", if self.in_files { "file" } else { "env" })
+        }
+
+        async fn resolver(&self, _: &[&str]) -> Box<dyn SecretResolver> {
+            let variables = self.variables.lock().expect("no panic").clone();
+            Box::new(LocalSecrets::new(variables, self.folder.path(), None))
+        }
+    }
+
+    mod variables {
+        async fn open() -> super::Kept {
+            super::Kept::open(false)
+        }
+
+        crate::secrets_contract!(open, if true);
+    }
+
+    mod files {
+        async fn open() -> super::Kept {
+            super::Kept::open(true)
+        }
+
+        crate::secrets_contract!(open, if true);
     }
 }
