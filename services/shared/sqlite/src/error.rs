@@ -70,6 +70,18 @@ pub enum DbError {
     Job(Error),
 }
 
+impl DbError {
+    /// What was read cannot be true, though SQLite did not notice: pages have no checksums.
+    pub fn damaged(what: impl Into<String>) -> Self {
+        let (kind, reason, message) = DAMAGED;
+        DbError::Job(Error::new(kind, reason, message).with_source(std::io::Error::other(what.into())))
+    }
+}
+
+/// Kind, reason and message of a damaged file.
+const DAMAGED: (ErrorKind, &str, &str) =
+    (ErrorKind::Unavailable, "STORE_DAMAGED", "the store's file is damaged; restore it from a backup");
+
 impl From<rusqlite::Error> for DbError {
     fn from(error: rusqlite::Error) -> Self {
         DbError::Sqlite(error)
@@ -98,11 +110,7 @@ impl From<DbError> for Error {
                     Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
                         (ErrorKind::Unavailable, "STORE_LOCKED", "the store is locked by another program")
                     }
-                    Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => (
-                        ErrorKind::Unavailable,
-                        "STORE_DAMAGED",
-                        "the store's file is damaged; restore it from a backup",
-                    ),
+                    Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => DAMAGED,
                     _ => (ErrorKind::Internal, "STORE", "the store failed"),
                 };
                 Error::new(kind, reason, message).with_source(source)

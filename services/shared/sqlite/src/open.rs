@@ -28,6 +28,7 @@ pub(crate) fn writer(path: &Path, migrations: &[Migrations]) -> Result<Connectio
             "PRAGMA journal_mode = WAL;
              PRAGMA synchronous = NORMAL;
              PRAGMA foreign_keys = OFF;
+             PRAGMA cell_size_check = ON;
              PRAGMA cache_size = -12288;
              PRAGMA temp_store = MEMORY;
              PRAGMA wal_autocheckpoint = 0;
@@ -43,7 +44,9 @@ pub(crate) fn reader(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(std::time::Duration::from_secs(2))?;
-    connection.execute_batch("PRAGMA query_only = ON; PRAGMA cache_size = -8192; PRAGMA temp_store = MEMORY;")?;
+    connection.execute_batch(
+        "PRAGMA query_only = ON; PRAGMA cell_size_check = ON; PRAGMA cache_size = -8192; PRAGMA temp_store = MEMORY;",
+    )?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
 }

@@ -64,6 +64,11 @@ pub(super) async fn start(db: Db, query: ExportQuery) -> Result<Export, Error> {
     Ok(Export { position, parts: receiver })
 }
 
+/// How many entries there are by another tree of the file than the one that is exported.
+fn count(connection: &Connection, sql: sql::Sql, range: &[&str]) -> Result<i64, DbError> {
+    Ok(sql.on(connection)?.query_row(rusqlite::params_from_iter(range), |row| row.get(0))?)
+}
+
 struct Writer<'p> {
     runtime: Handle,
     parts: &'p Parts,
@@ -75,17 +80,19 @@ impl Writer<'_> {
     fn source(&mut self, connection: &Connection, query: &ExportQuery, source: &SourceId) -> Result<(), DbError> {
         let (client, source) = (query.client.as_str(), source.as_str());
         let mut statement;
-        let mut found = match &query.entry_type {
+        let (mut found, expected) = match &query.entry_type {
             Some(entry_type) => {
                 statement = sql::EXPORT_TYPE.on(connection)?;
-                statement.query([client, source, entry_type])?
+                let range = [client, source, entry_type];
+                (statement.query(range)?, count(connection, sql::EXPORT_TYPE_COUNT, &range)?)
             }
             None => {
                 statement = sql::EXPORT_SOURCE.on(connection)?;
-                statement.query([client, source])?
+                let range = [client, source];
+                (statement.query(range)?, count(connection, sql::EXPORT_SOURCE_COUNT, &range)?)
             }
         };
-        let mut sources = SourceCache::default();
+        let (mut sources, mut entries) = (SourceCache::default(), 0);
         while let Some(row) = found.next()? {
             let entry = rows::entry(row, &mut sources)?;
             self.bytes += entry.content.as_ref().map_or(0, |content| content.fields_json.len());
@@ -93,8 +100,10 @@ impl Writer<'_> {
             if self.part.len() >= PART_ENTRIES || self.bytes >= PART_BYTES {
                 self.flush()?;
             }
+            entries += 1;
         }
-        Ok(())
+        // A damaged page can look like the end of the range. No site is built from what is left.
+        if entries == expected { Ok(()) } else { Err(DbError::damaged(format!("{entries} of {expected} entries"))) }
     }
 
     fn flush(&mut self) -> Result<(), DbError> {

@@ -209,6 +209,10 @@ statements! {
 
     EXPORT_SOURCE = export!("");
     EXPORT_TYPE = export!("AND e.type = ?3");
+    EXPORT_SOURCE_COUNT = "SELECT count(*) FROM entries INDEXED BY entries_newest
+        WHERE client = ?1 AND status = 1 AND source = ?2";
+    EXPORT_TYPE_COUNT = "SELECT count(*) FROM entries INDEXED BY entries_newest
+        WHERE client = ?1 AND status = 1 AND source = ?2 AND type = ?3";
 
     CHANGE_LAST = "SELECT max(seq) FROM changes";
     CHANGE_PUT = "INSERT INTO changes (seq, client, delivery_no, position, type, id, locale, kind, op, effect, reason, lane,

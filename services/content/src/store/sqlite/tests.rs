@@ -7,6 +7,8 @@ use freshet_kit::ErrorKind;
 use freshet_sqlite::DbOptions;
 
 use super::*;
+use crate::model::EntryOrder;
+use crate::store::ExportPart;
 use crate::store::contract::support::*;
 
 fn database(folder: &Path) -> Db {
@@ -238,4 +240,85 @@ async fn the_same_time_for_a_slug_or_tag_however_many_entries_there_are() {
         examined.push(store.feed_end(&client("acme")).await.expect("end"));
     }
     assert_eq!(examined, [2_000, 4_000, 6_000, 8_000]);
+}
+
+/// Everything that reads or writes, each with what it says.
+async fn try_everything(store: &dyn Store, page: usize) -> Vec<Result<(), Error>> {
+    let mut said = Vec::new();
+    let query = EntryQuery { limit: 1_000, ..all_entries() };
+    said.push(store.list_entries(query.clone()).await.map(drop));
+    said.push(store.list_entries(EntryQuery { order: EntryOrder::Newest, ..query.clone() }).await.map(drop));
+    said.push(store.list_entries(EntryQuery { tag: Some("t1".into()), ..query }).await.map(drop));
+    let feed = FeedQuery { client: client("acme"), source: None, include_all: true, after: 0, limit: 1_000 };
+    said.push(store.read_feed(feed).await.map(drop));
+    said.push(store.read_outbox(1_000).await.map(drop));
+    let export = ExportQuery { client: client("acme"), sources: vec![source("blog")], entry_type: None };
+    match store.export(export).await {
+        Ok(mut export) => {
+            let (mut entries, mut ended) = (0, false);
+            while let Some(part) = export.parts.recv().await {
+                match part {
+                    Ok(ExportPart::Entries(part)) => entries += part.len(),
+                    Ok(ExportPart::End) => ended = true,
+                    Err(error) => said.push(Err(error)),
+                }
+            }
+            // A site must never be built from a part of its content as if it were all.
+            assert!(!ended || entries == 300, "page {page}: a snapshot of {entries} entries was called whole");
+        }
+        Err(error) => said.push(Err(error)),
+    }
+    for id in ["0", "150", "299", "new"] {
+        let new = NewDelivery { dedup_keys: vec![format!("again:{id}")], ..delivery(vec![upsert(id, 99, "b")]) };
+        said.push(store.ingest(new).await.map(drop));
+    }
+    said.push(store.sweep(at(86_400 * 400), RetentionLimits::default()).await.map(drop));
+    said
+}
+
+/// A disk that lies: any page may have anything in it.
+#[tokio::test(flavor = "multi_thread")]
+async fn damage_in_the_middle_of_the_file_is_told_and_nothing_panics() {
+    let folder = tempfile::tempdir().expect("folder");
+    let store = open(folder.path());
+    for first in (0..300).step_by(50) {
+        let changes = (first..first + 50).map(|id| {
+            let mut change = upsert(&id.to_string(), 10, &"text ".repeat(60));
+            if let Some(content) = &mut change.content {
+                content.tags = vec![format!("t{}", id % 3)];
+            }
+            change
+        });
+        let new = NewDelivery { dedup_keys: vec![format!("id:{first}")], ..delivery(changes.collect()) };
+        accepted(&store, new).await;
+    }
+    drop(store);
+    let whole = std::fs::read(folder.path().join("freshet.db")).expect("read");
+    const PAGE: usize = 4096;
+    let (mut told, mut pages) = (0, 0);
+    for page in 1..whole.len() / PAGE {
+        let broken = tempfile::tempdir().expect("folder");
+        let mut bytes = whole.clone();
+        // Half a page of noise: what is left of its head makes it look like a good one.
+        let at = page * PAGE + if page % 2 == 0 { PAGE / 2 } else { 0 };
+        bytes[at..at + PAGE / 2].iter_mut().enumerate().for_each(|(n, byte)| *byte = (n * 7 + page) as u8);
+        std::fs::write(broken.path().join("freshet.db"), bytes).expect("written");
+        let opened = Db::open(&broken.path().join("freshet.db"), &[MIGRATIONS], DbOptions::default());
+        let Ok(db) = opened else {
+            told += 1;
+            continue;
+        };
+        let Ok(store) = SqliteStore::open(db, &broken.path().join("bodies")) else {
+            told += 1;
+            continue;
+        };
+        pages += 1;
+        let problems: Vec<Error> = try_everything(&store, page).await.into_iter().filter_map(Result::err).collect();
+        for problem in &problems {
+            let is_clear = problem.to_string().contains("damaged") || problem.to_string().contains("broken value");
+            assert!(is_clear, "page {page}: {}", freshet_kit::error::chain(problem));
+        }
+        told += usize::from(!problems.is_empty());
+    }
+    assert!(pages > 20 && told > pages / 2, "{told} of {pages} damages were told");
 }
