@@ -11,7 +11,7 @@ use rusqlite::Connection;
 use rusqlite::hooks::Wal;
 
 use crate::checkpoint::{Checkpointer, LogPages};
-use crate::durable::{Hooks, Sync};
+use crate::durable::{Hooks, Sync, Waker};
 use crate::group::{self, Deliver, Guard, Job};
 use crate::{DbError, Migrations, OpenError, open};
 
@@ -45,6 +45,7 @@ struct Shared {
     readers: Mutex<Vec<Connection>>,
     reading: Arc<tokio::sync::Semaphore>,
     before_answer: Hooks,
+    waker: Waker,
     /// Outlives every connection, see [`Checkpointer`].
     _file: Arc<File>,
     threads: Vec<std::thread::JoinHandle<()>>,
@@ -74,7 +75,8 @@ impl Db {
             std::thread::Builder::new().name(name.to_owned()).spawn(body).map_err(io)
         };
         let file = Arc::new(File::open(path).map_err(io)?);
-        let (sync, syncer) = Sync::start(path, before_answer.clone()).map_err(io)?;
+        let waker = Waker::new(Mutex::new(Some(jobs.clone())));
+        let (sync, syncer) = Sync::start(path, before_answer.clone(), waker.clone()).map_err(io)?;
         let writer = spawn(
             "sqlite-writer",
             Box::new(move || {
@@ -94,6 +96,7 @@ impl Db {
                 readers: Mutex::default(),
                 reading: Arc::new(tokio::sync::Semaphore::new(options.readers_max)),
                 before_answer,
+                waker,
                 _file: file,
                 threads: vec![syncer, writer, checkpointer],
                 alive: Some(alive),
@@ -232,6 +235,7 @@ impl Drop for Shared {
     fn drop(&mut self) {
         self.alive = None;
         self.jobs = None;
+        self.waker.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.readers.lock().unwrap_or_else(PoisonError::into_inner).clear();
         let here = std::thread::current().id();
         for thread in self.threads.drain(..).rev() {

@@ -8,45 +8,66 @@
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use crate::DbError;
-use crate::group::Deliver;
+use crate::group::{Deliver, Job};
 
 /// Makes durable what rows point to; runs while the log is synced.
 pub(crate) type Hooks = Arc<Mutex<Vec<Box<dyn Fn() -> io::Result<()> + Send>>>>;
 
+/// The writer's queue, until the database is closed: a sender that the sync thread kept would keep the writer alive.
+pub(crate) type Waker = Arc<Mutex<Option<mpsc::SyncSender<Job>>>>;
+
 /// The writer's side.
 pub(crate) struct Sync {
     groups: mpsc::Sender<Vec<Deliver>>,
-    broken: Arc<AtomicBool>,
+    state: Arc<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// A sync has failed.
+    broken: AtomicBool,
+    /// Groups that were committed and are not durable yet.
+    under_way: AtomicUsize,
+    /// The writer wants to hear when there are none.
+    is_awaited: AtomicBool,
 }
 
 impl Sync {
     /// Starts the thread for the database at `path`. It ends when the returned value is dropped.
-    pub(crate) fn start(path: &Path, hooks: Hooks) -> io::Result<(Self, std::thread::JoinHandle<()>)> {
+    pub(crate) fn start(path: &Path, hooks: Hooks, writer: Waker) -> io::Result<(Self, std::thread::JoinHandle<()>)> {
         let mut log = path.as_os_str().to_owned();
         log.push("-wal");
         let (groups, committed) = mpsc::channel();
-        let broken = Arc::new(AtomicBool::new(false));
-        let thread = Thread { path: PathBuf::from(log), log: None, hooks, broken: broken.clone() };
+        let state = Arc::new(State::default());
+        let thread = Thread { path: PathBuf::from(log), log: None, hooks, state: state.clone(), writer };
         let handle =
             std::thread::Builder::new().name("sqlite-sync".to_owned()).spawn(move || thread.run(&committed))?;
-        Ok((Self { groups, broken }, handle))
+        Ok((Self { groups, state }, handle))
     }
 
     /// Answers the callers of a committed group after the next sync.
     pub(crate) fn answer_when_durable(&self, group: Vec<Deliver>) {
+        self.state.under_way.fetch_add(1, Ordering::SeqCst);
         if let Err(mpsc::SendError(group)) = self.groups.send(group) {
             let error = Arc::new(DbError::Sqlite(failure(&io::Error::other("the sync thread has ended"))));
             group.into_iter().for_each(|deliver| deliver(Err(error.clone())));
         }
     }
 
+    /// True if the disk is at work, and [`Job::Synced`] will come when it is done.
+    pub(crate) fn will_wake(&self) -> bool {
+        // In this order: a sync that ends in between sees that it is awaited.
+        self.state.is_awaited.store(true, Ordering::SeqCst);
+        self.state.under_way.load(Ordering::SeqCst) > 0
+    }
+
     /// Fails once a sync has failed. Only a restart, which reads what the disk really has, helps then.
     pub(crate) fn check(&self) -> rusqlite::Result<()> {
-        if self.broken.load(Ordering::Acquire) {
+        if self.state.broken.load(Ordering::Acquire) {
             Err(failure(&io::Error::other("an earlier sync failed; restart to see what is durable")))
         } else {
             Ok(())
@@ -58,28 +79,44 @@ struct Thread {
     path: PathBuf,
     log: Option<LogSync>,
     hooks: Hooks,
-    broken: Arc<AtomicBool>,
+    state: Arc<State>,
+    writer: Waker,
 }
 
 impl Thread {
     fn run(mut self, committed: &mpsc::Receiver<Vec<Deliver>>) {
         while let Ok(mut delivers) = committed.recv() {
+            let mut groups = 1;
             // Groups that were committed meanwhile become durable by the same sync.
             while let Ok(more) = committed.try_recv() {
                 delivers.extend(more);
+                groups += 1;
             }
-            let result = if self.broken.load(Ordering::Acquire) {
+            let result = if self.state.broken.load(Ordering::Acquire) {
                 Err(io::Error::other("an earlier sync failed"))
             } else {
                 self.sync()
             };
             let result = result.map_err(|error| {
-                if !self.broken.swap(true, Ordering::AcqRel) {
+                if !self.state.broken.swap(true, Ordering::AcqRel) {
                     tracing::error!(%error, log = %self.path.display(), "the database cannot be synced; nothing more is written");
                 }
                 Arc::new(DbError::Sqlite(failure(&error)))
             });
+            // The writer commits the next group while this one's callers are answered.
+            self.done(groups);
             delivers.into_iter().for_each(|deliver| deliver(result.clone()));
+        }
+    }
+
+    fn done(&self, groups: usize) {
+        let before = self.state.under_way.fetch_sub(groups, Ordering::SeqCst);
+        if before == groups
+            && self.state.is_awaited.swap(false, Ordering::SeqCst)
+            && let Some(writer) = &*self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+        {
+            // A full queue wakes the writer as well.
+            let _ = writer.try_send(Job::Synced);
         }
     }
 

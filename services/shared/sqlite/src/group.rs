@@ -1,5 +1,5 @@
-//! The writer thread: takes every job that waits, runs them in one transaction, commits once, and hands the answers to
-//! the sync thread ([`crate::durable`]), so that the next group runs while the disk works on this one.
+//! The writer thread: runs every job that comes while the disk works on the group before, in one transaction, commits
+//! once, and hands the answers to the sync thread ([`crate::durable`]).
 
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, mpsc};
@@ -37,24 +37,25 @@ pub(crate) enum Job {
     Write(WriteJob, Guard),
     /// Copies the last pages of the write-ahead log, so that the next commit begins it again; then tells.
     FinishCheckpoint(mpsc::SyncSender<()>),
+    /// The disk has every group that was committed.
+    Synced,
 }
 
 /// Runs until every sender is gone.
 pub(crate) fn serve(connection: &Connection, jobs: &mpsc::Receiver<Job>, sync: &Sync) {
     while let Ok(first) = jobs.recv() {
-        let mut group = Vec::with_capacity(16);
+        let mut group = Group::default();
         let mut checkpoint = None;
         let mut next = Some(first);
         while let Some(job) = next {
             match job {
-                Job::Write(job, guard) => group.push((job, guard)),
+                Job::Write(job, guard) => group.run(connection, sync, job, guard),
                 Job::FinishCheckpoint(done) => checkpoint = Some(done),
+                Job::Synced => {}
             }
-            next = if group.len() < GROUP_MAX { jobs.try_recv().ok() } else { None };
+            next = if group.delivers.len() < GROUP_MAX { following(jobs, sync, &group) } else { None };
         }
-        if !group.is_empty() {
-            commit_group(connection, group, sync);
-        }
+        group.commit(connection, sync);
         if let Some(done) = checkpoint {
             // A reader that is still in the old part makes no harm: the next checkpoint does more.
             let _ = checkpoint::copy(connection);
@@ -63,31 +64,59 @@ pub(crate) fn serve(connection: &Connection, jobs: &mpsc::Receiver<Job>, sync: &
     }
 }
 
-fn commit_group(connection: &Connection, group: Vec<(WriteJob, Guard)>, sync: &Sync) {
-    let mut delivers = Vec::with_capacity(group.len());
-    let mut waiting = group.into_iter();
-    let result = (|| {
-        // After a failed sync nobody knows what the disk has: writing on would acknowledge what may be lost.
-        sync.check()?;
-        execute(connection, "BEGIN IMMEDIATE")?;
-        for (job, guard) in waiting.by_ref() {
-            match guard {
-                Guard::Savepoint => delivers.push(run_guarded(connection, job)?),
-                Guard::Group => delivers.push(run_unguarded(connection, job)?),
+/// The next job of the group, if it should have one more. While the disk works on an earlier group, this one could not be
+/// answered anyway: what comes meanwhile shares its commit, and with it the pages that every commit writes.
+fn following(jobs: &mpsc::Receiver<Job>, sync: &Sync, group: &Group) -> Option<Job> {
+    let waiting = jobs.try_recv().ok();
+    if waiting.is_some() || !group.is_open || !sync.will_wake() { waiting } else { jobs.recv().ok() }
+}
+
+/// Jobs that ran in one transaction.
+#[derive(Default)]
+struct Group {
+    is_open: bool,
+    delivers: Vec<Deliver>,
+}
+
+impl Group {
+    fn run(&mut self, connection: &Connection, sync: &Sync, job: WriteJob, guard: Guard) {
+        if !self.is_open {
+            // After a failed sync nobody knows what the disk has: writing on would acknowledge what may be lost.
+            if let Err(error) = sync.check().and_then(|()| execute(connection, "BEGIN IMMEDIATE")) {
+                drop(job(Err(Arc::new(DbError::Sqlite(error)))));
+                return;
             }
+            self.is_open = true;
         }
-        execute(connection, "COMMIT")
-    })();
-    match result {
-        Ok(()) => sync.answer_when_durable(delivers),
-        Err(error) => {
-            if !connection.is_autocommit() {
-                let _ = execute(connection, "ROLLBACK");
-            }
-            let error = Arc::new(DbError::Sqlite(error));
-            delivers.into_iter().for_each(|deliver| deliver(Err(error.clone())));
-            waiting.for_each(|(job, _)| drop(job(Err(error.clone()))));
+        let ran = match guard {
+            Guard::Savepoint => run_guarded(connection, job),
+            Guard::Group => run_unguarded(connection, job),
+        };
+        match ran {
+            Ok(deliver) => self.delivers.push(deliver),
+            Err(error) => self.fail(connection, error),
         }
+    }
+
+    fn commit(&mut self, connection: &Connection, sync: &Sync) {
+        if !self.is_open {
+            return;
+        }
+        match execute(connection, "COMMIT") {
+            Ok(()) => sync.answer_when_durable(std::mem::take(&mut self.delivers)),
+            Err(error) => self.fail(connection, error),
+        }
+        self.is_open = false;
+    }
+
+    /// None of its rows stays.
+    fn fail(&mut self, connection: &Connection, error: rusqlite::Error) {
+        if !connection.is_autocommit() {
+            let _ = execute(connection, "ROLLBACK");
+        }
+        self.is_open = false;
+        let error = Arc::new(DbError::Sqlite(error));
+        self.delivers.drain(..).for_each(|deliver| deliver(Err(error.clone())));
     }
 }
 

@@ -119,6 +119,42 @@ async fn what_rows_point_to_is_synced_before_the_answer() {
     assert_eq!(synced.load(std::sync::atomic::Ordering::SeqCst), 1);
 }
 
+/// Every commit writes the pages again that its group has changed, so what could not be answered sooner shares one.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_while_the_disk_works_shares_a_commit() {
+    let folder = tempfile::tempdir().expect("folder");
+    let db = db(folder.path());
+    db.write(insert(0)).await.expect("written");
+    let (begun, has_begun) = mpsc::channel();
+    let (go_on, may_go_on) = mpsc::channel();
+    db.before_answer(move || {
+        let _ = begun.send(());
+        let _ = may_go_on.recv_timeout(Duration::from_secs(20));
+        Ok(())
+    });
+    let write = |n| {
+        let db = db.clone();
+        tokio::spawn(async move { db.write_checked(insert(n), |()| {}).await })
+    };
+    let log = || std::fs::metadata(folder.path().join("t.db-wal")).expect("log").len();
+    let first = write(1);
+    has_begun.recv_timeout(Duration::from_secs(20)).expect("the disk works");
+    let before = log();
+    let others: Vec<_> = (2..40).map(write).collect();
+    // Not before the disk is done with the first.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(log(), before, "nothing was committed");
+    go_on.send(()).expect("waits");
+    first.await.expect("ran").expect("written");
+    has_begun.recv_timeout(Duration::from_secs(20)).expect("the disk works on the others");
+    go_on.send(()).expect("waits");
+    for other in others {
+        other.await.expect("ran").expect("written");
+    }
+    assert_eq!(count(&db).await, 40);
+    assert!(log() - before <= 2 * (4096 + 24), "{} bytes for one changed page", log() - before);
+}
+
 #[tokio::test]
 async fn a_full_disk_is_refused_and_recovers() {
     let folder = tempfile::tempdir().expect("folder");
