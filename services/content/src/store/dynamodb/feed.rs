@@ -1,7 +1,7 @@
 //! The change feed of a client, which is at the same time its outbox.
 //!
-//! A batch of the outbox is claimed before it is published, so that tasks do not publish the same changes side by side. A
-//! claim that was not confirmed in time is taken over.
+//! A batch of the outbox is claimed before it is published, so that tasks do not publish the same changes side by side, and
+//! given back when it was. The claim of a task that died is taken over.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
@@ -19,8 +19,9 @@ use crate::model::{FeedChange, FeedPage, FeedQuery, OutboxBatch, OutboxClaim};
 use freshet_aws::dynamo::Row;
 use freshet_aws::dynamo::{self, Cancelled, Item, Range, Transacted, n, s};
 
-/// Publishing a batch takes seconds at the most; a task that does not confirm in this time is taken for dead.
-const CLAIM: Duration = Duration::from_secs(30);
+/// Publishing a batch takes seconds at the most; a task whose claim has not changed for so long is taken for dead. Measured
+/// by the watcher's own clock, so that clocks may differ as they like.
+const CLAIM: Duration = Duration::from_secs(15);
 
 /// How often the feeds of clients are looked at that this task has not written to.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -41,6 +42,46 @@ struct RelayState {
     held: HashMap<ClientId, String>,
     /// Commits of others up to here may have been published by them.
     old_until: HashMap<ClientId, u64>,
+    /// Claims of other tasks, and since when they have been as they are.
+    others: HashMap<ClientId, (Claim, Instant)>,
+}
+
+/// Who publishes a client's changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Claim {
+    token: String,
+    /// Differs from claim to claim; 0 when it was given back. For people: the time until which it was meant.
+    beat: i64,
+}
+
+impl Claim {
+    fn read(relay: &Item) -> Result<Option<Self>, Error> {
+        let row = Row(relay);
+        let Some(token) = row.maybe_text("claim") else { return Ok(None) };
+        let beat = row.maybe_number("claimed_until")?.unwrap_or(0);
+        Ok(Some(Self { token: token.to_owned(), beat }))
+    }
+}
+
+impl RelayState {
+    /// `None`: another task has the claim and lives. Else the token under which this task has had it, if it has.
+    fn may_claim(&mut self, client: &ClientId, claim: Option<&Claim>) -> Option<Option<String>> {
+        let held = self.held.get(client).filter(|held| claim.is_some_and(|claim| claim.token == **held)).cloned();
+        if held.is_none() {
+            self.held.remove(client);
+        }
+        let Some(claim) = claim.filter(|claim| held.is_none() && claim.beat != 0) else {
+            self.others.remove(client);
+            return Some(held);
+        };
+        match self.others.get(client) {
+            Some((seen, since)) if seen == claim => (since.elapsed() >= CLAIM).then_some(None),
+            _ => {
+                self.others.insert(client.clone(), (claim.clone(), Instant::now()));
+                None
+            }
+        }
+    }
 }
 
 impl Relay {
@@ -231,46 +272,33 @@ enum Part {
 
 /// The client's part, if it has one that nobody else publishes right now.
 async fn outbox_of(shared: &Shared, client: &ClientId, limit: usize) -> Result<Part, Error> {
-    let held = shared.relay.state().held.get(client).cloned();
+    let table = shared.table(client);
+    let items = shared.db.get_all(vec![(table.clone(), keys::head()), (table.clone(), keys::relay())]).await?;
+    let relay = items.get(&(table.clone(), keys::relay()));
+    let mut end = Head::read(items.get(&(table, keys::head())))?.position;
+    if through(relay)? >= end {
+        return Ok(Part::Nothing);
+    }
+    let claim = relay.map(Claim::read).transpose()?.flatten();
+    let held = shared.relay.state().may_claim(client, claim.as_ref());
+    let Some(held) = held else { return Ok(Part::Held) };
+    let is_ours = held.is_some();
     // The same token as long as nobody else has claimed: a batch that was read before can still be confirmed.
-    let token = held.clone().unwrap_or_else(|| DeliveryId::generate().to_string());
-    let now = Timestamp::now();
-    let call = shared
-        .db
-        .client
-        .update_item()
-        .table_name(shared.table(client))
-        .set_key(Some(keys::relay().item()))
-        .update_expression("SET claim = :token, claimed_until = :until")
-        .condition_expression("attribute_not_exists(claim) OR claimed_until < :now OR claim = :held")
-        .expression_attribute_values(":token", s(&token))
-        .expression_attribute_values(":until", n(now.plus(CLAIM).as_micros()))
-        .expression_attribute_values(":now", n(now.as_micros()))
-        .expression_attribute_values(":held", s(held.as_deref().unwrap_or("none")))
-        .return_values(aws_sdk_dynamodb::types::ReturnValue::AllNew);
-    let claimed = match call.send().await {
-        Ok(done) => done.attributes,
-        Err(error) if freshet_aws::code(&error) == "ConditionalCheckFailedException" => {
-            // Somebody else publishes; its changes may be among those that are left when it dies.
-            shared.relay.state().held.remove(client);
-            return Ok(Part::Held);
-        }
-        Err(error) => return Err(freshet_aws::dynamo::failed("UpdateItem", error)),
-    };
-    let from = through(claimed.as_ref())?;
-    let end = head(shared, client).await?.position;
+    let token = held.unwrap_or_else(|| DeliveryId::generate().to_string());
+    let Some(claimed) = take(shared, client, claim.as_ref(), &token).await? else { return Ok(Part::Held) };
+    let from = through(Some(&claimed))?;
+    if !is_ours {
+        // Whoever had it may have published what is there by now.
+        end = head(shared, client).await?.position;
+    }
     let old_until = {
         let mut state = shared.relay.state();
         state.held.insert(client.clone(), token.clone());
-        // Taken over: whoever had it may have published what is there by now.
-        if held.is_none() {
+        if !is_ours {
             state.old_until.insert(client.clone(), end);
         }
         state.old_until.get(client).copied().unwrap_or(0)
     };
-    if from >= end {
-        return Ok(Part::Nothing);
-    }
     let changes = changes(shared, client, from, end, limit).await?;
     let Some(last) = changes.last() else {
         return Err(crate::store::codec::damaged("feed"));
@@ -279,6 +307,33 @@ async fn outbox_of(shared: &Shared, client: &ClientId, limit: usize) -> Result<P
     let changes = changes.into_iter().filter(|change| change.outcome.effect == ChangeEffect::Published).collect();
     let claim = Some(OutboxClaim { client: client.clone(), from, token });
     Ok(Part::Batch(OutboxBatch { changes, through, is_empty: false, old_until, claim }))
+}
+
+/// Claims the client's outbox, if the claim is still as it was seen. Gives the relay as it is now.
+async fn take(shared: &Shared, client: &ClientId, seen: Option<&Claim>, token: &str) -> Result<Option<Item>, Error> {
+    let call = shared
+        .db
+        .client
+        .update_item()
+        .table_name(shared.table(client))
+        .set_key(Some(keys::relay().item()))
+        .update_expression("SET claim = :token, claimed_until = :until")
+        .expression_attribute_values(":token", s(token))
+        .expression_attribute_values(":until", n(Timestamp::now().plus(CLAIM).as_micros()))
+        .return_values(aws_sdk_dynamodb::types::ReturnValue::AllNew);
+    let call = match seen {
+        None => call.condition_expression("attribute_not_exists(claim)"),
+        Some(seen) => call
+            .condition_expression("claim = :seen AND claimed_until = :beat")
+            .expression_attribute_values(":seen", s(&seen.token))
+            .expression_attribute_values(":beat", n(seen.beat)),
+    };
+    match call.send().await {
+        Ok(done) => Ok(Some(done.attributes.unwrap_or_default())),
+        // Another task was quicker.
+        Err(error) if freshet_aws::code(&error) == "ConditionalCheckFailedException" => Ok(None),
+        Err(error) => Err(freshet_aws::dynamo::failed("UpdateItem", error)),
+    }
 }
 
 pub(super) async fn finish(shared: &Shared, batch: &OutboxBatch, at: Timestamp) -> Result<(), Error> {
@@ -317,4 +372,35 @@ pub(super) async fn finish(shared: &Shared, batch: &OutboxBatch, at: Timestamp) 
         }
     }
     Err(Error::new(ErrorKind::Busy, "STORE_BUSY", "the outbox has too many writers"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claim(token: &str, beat: i64) -> Claim {
+        Claim { token: token.into(), beat }
+    }
+
+    /// No clock but this task's own says who is dead.
+    #[tokio::test(start_paused = true)]
+    async fn p4_a_claim_is_taken_over_once_its_holder_shows_no_sign_of_life() {
+        let client = ClientId::new("acme").expect("a client");
+        let mut state = RelayState::default();
+        assert_eq!(state.may_claim(&client, None), Some(None), "nobody ever had it");
+        assert_eq!(state.may_claim(&client, Some(&claim("other", 0))), Some(None), "given back");
+        // A beat of a clock that is far ahead, and of one that is far behind.
+        for beat in [i64::MAX, 1] {
+            assert_eq!(state.may_claim(&client, Some(&claim("other", beat))), None, "it may live");
+            tokio::time::advance(CLAIM / 2).await;
+            assert_eq!(state.may_claim(&client, Some(&claim("other", beat))), None);
+        }
+        assert_eq!(state.may_claim(&client, Some(&claim("third", 1))), None, "another one");
+        tokio::time::advance(CLAIM).await;
+        assert_eq!(state.may_claim(&client, Some(&claim("third", 1))), Some(None), "it is dead");
+        state.held.insert(client.clone(), "ours".into());
+        assert_eq!(state.may_claim(&client, Some(&claim("ours", 7))), Some(Some("ours".into())));
+        assert_eq!(state.may_claim(&client, Some(&claim("other", 8))), None, "taken from us");
+        assert!(state.held.is_empty());
+    }
 }
