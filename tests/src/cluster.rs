@@ -1,6 +1,7 @@
 //! The five programs on the AWS engine: real processes, an emulator behind them.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -366,9 +367,10 @@ impl Drop for Cluster {
         if std::thread::panicking() {
             for service in self.programs.keys() {
                 let log = self.logged(service);
-                let last: Vec<&str> = log.lines().rev().take(LOG_LINES_TOLD).collect();
-                eprintln!("-- the end of the log of {service}:");
-                last.iter().rev().for_each(|line| eprintln!("{line}"));
+                let mut last: Vec<&str> = log.lines().rev().take(LOG_LINES_TOLD).collect();
+                last.reverse();
+                let text = format!("-- the end of the log of {service}:\n{}\n", last.join("\n"));
+                let _ = std::io::stderr().write_all(text.as_bytes());
             }
         }
     }

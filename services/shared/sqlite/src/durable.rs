@@ -62,7 +62,11 @@ impl Sync {
     pub(crate) fn will_wake(&self) -> bool {
         // In this order: a sync that ends in between sees that it is awaited.
         self.state.is_awaited.store(true, Ordering::SeqCst);
-        self.state.under_way.load(Ordering::SeqCst) > 0
+        let is_at_work = self.state.under_way.load(Ordering::SeqCst) > 0;
+        if !is_at_work {
+            self.state.is_awaited.store(false, Ordering::SeqCst);
+        }
+        is_at_work
     }
 
     /// Fails once a sync has failed. Only a restart, which reads what the disk really has, helps then.
