@@ -152,6 +152,19 @@ async fn p8_only_the_documented_environment_reaches_a_command() {
     assert!(home.starts_with("drwx------"), "{home}");
 }
 
+/// Whoever waits for an answer comes first.
+#[tokio::test]
+async fn a_command_gives_way_to_the_service_that_started_it() {
+    let bench = Bench::new();
+    let result = bench.run("sleep 0.3; mkdir -p out; nice > out/index.html").await;
+    assert!(matches!(result.outcome, RunOutcome::Succeeded(_)), "{result:?}");
+    let own = String::from_utf8(std::process::Command::new("nice").output().expect("ran").stdout).expect("text");
+    let own: i32 = own.trim().parse().expect("a number");
+    let told = std::fs::read_to_string(bench.project().join("out/index.html")).expect("written");
+    let told: i32 = told.trim().parse().expect("a number");
+    assert!(told > own || own >= 5, "{told} beside {own}");
+}
+
 #[tokio::test]
 async fn a_command_that_hangs_is_killed_with_everything_it_started() {
     let bench = Bench::new();

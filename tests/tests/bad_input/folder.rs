@@ -41,7 +41,9 @@ async fn a_damaged_database_is_named_and_left_alone() {
     for (file, bytes) in [("freshet.db", "not a database".repeat(1_000)), ("spool.db", "x".repeat(5_000))] {
         let folder = tempdir().expect("a folder");
         let dev = dev(folder.path());
-        dev.start().await.stop().await;
+        // As soon as it is announced, which is as soon as anybody can ask it to.
+        let status = dev.start().await.stop().await.expect("it ran");
+        assert!(status.success(), "it was not stopped in order: {status}\n{}", dev.stderr());
         let path = dev.data.join(file);
         std::fs::write(&path, &bytes).expect("written");
         refused(&dev, &[file, "damaged", "backup"]);

@@ -5,7 +5,7 @@ use freshet_domain::BuildId;
 use tokio_util::sync::CancellationToken;
 
 use super::log::BuildLog;
-use super::{BuildJob, Output, OutputFolder, RunOutcome, RunResult, Runner};
+use super::{BuildJob, Output, OutputFolder, RunOutcome, RunResult, Runner, nice};
 use crate::render::{self, RenderError, SiteInfo};
 use crate::snapshot;
 
@@ -19,14 +19,10 @@ impl Runner for BuiltinRunner {
         let (job, token) = (job.clone(), stop.child_token());
         // Dropping the future (at the hard stop) must end the work on the blocking thread too.
         let _ends_with_us = token.clone().drop_guard();
-        let work = tokio::task::spawn_blocking(move || render_job(&job, &token));
-        match work.await {
-            Ok(result) => result,
-            Err(error) => {
-                let outcome = RunOutcome::Failed(format!("the built-in renderer failed: {error}"));
-                RunResult { outcome, log_tail: String::new(), log_location: None }
-            }
-        }
+        nice::thread(move || render_job(&job, &token)).await.unwrap_or_else(|| {
+            let outcome = RunOutcome::Failed("the built-in renderer failed; the service's log says why".to_owned());
+            RunResult { outcome, log_tail: String::new(), log_location: None }
+        })
     }
 
     async fn abandon(&self, _build: BuildId) {

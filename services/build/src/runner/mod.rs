@@ -7,6 +7,7 @@ mod codebuild;
 pub mod contract;
 mod environment;
 mod log;
+mod nice;
 mod presets;
 mod process;
 mod sweep;

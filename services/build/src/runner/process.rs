@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::environment::environment;
 use super::log::BuildLog;
-use super::{BuildJob, Output, OutputFolder, RunOutcome, RunResult, Runner, preset_defaults, sweep};
+use super::{BuildJob, Output, OutputFolder, RunOutcome, RunResult, Runner, nice, preset_defaults, sweep};
 
 /// Between a polite end and a certain one.
 const TERMINATION_GRACE: Duration = Duration::from_secs(5);
@@ -174,6 +174,7 @@ impl Plan {
             .process_group(0)
             .kill_on_drop(true);
         let child = command.spawn()?;
+        nice::group(child.id());
         Ok((child, reader))
     }
 

@@ -14,11 +14,12 @@ use freshet_proto::control::v1::control_service_client::ControlServiceClient;
 use freshet_providers::Registry;
 
 use super::Target;
-use super::dev::{bind, wait_for_stop};
+use super::dev::bind;
 use super::output::{line, note};
 use super::post::Poster;
 use super::send::{Sender, Which, wait_for};
 use super::show::print_receipts;
+use super::stop::Stop;
 use crate::catalogue::CatalogueReader;
 use crate::compose::{RpcPath, StartOptions, Suite};
 use crate::data::{DataFolder, Running};
@@ -95,8 +96,9 @@ pub(crate) async fn run(target: &Target, args: DemoArgs) -> anyhow::Result<ExitC
         line("");
         line(format!("Every change is live. The site: {site}"));
         if args.stay {
+            let mut stop = Stop::listen()?;
             line(format!("Other commands reach it with `--data {}`. Ctrl-C ends it.", folder.display()));
-            wait_for_stop().await?;
+            stop.asked().await;
         } else {
             line("(`freshet demo --stay` keeps it running, so that you can look at it.)");
         }

@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 
 use super::Target;
 use super::output::{line, note};
+use super::stop::Stop;
 use crate::catalogue::CatalogueReader;
 use crate::compose::{RpcPath, StartOptions, Suite};
 use crate::data::{DataFolder, Running};
@@ -139,10 +140,12 @@ pub(crate) async fn run(target: &Target, args: DevArgs) -> anyhow::Result<ExitCo
         pid: std::process::id(),
         catalogue: std::path::absolute(&path)?,
     };
+    // Before anybody knows whom to stop.
+    let mut stop = Stop::listen()?;
     data.announce(&running)?;
     greet(&running, &catalogue, target);
 
-    wait_for_stop().await?;
+    stop.asked().await;
     note("stopping (once more to stop at once)");
     tokio::select! {
         left = suite.stop() => {
@@ -150,7 +153,7 @@ pub(crate) async fn run(target: &Target, args: DevArgs) -> anyhow::Result<ExitCo
                 note(format!("stopped; dropped: {}", left.join(", ")));
             }
         }
-        _ = wait_for_stop() => note("stopped at once"),
+        () = stop.asked() => note("stopped at once"),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -160,15 +163,6 @@ pub(crate) async fn bind(address: std::net::SocketAddr, flag: &str) -> anyhow::R
     TcpListener::bind(address).await.with_context(|| {
         format!("cannot listen on {address}; choose another address with --{flag} (port 0: any free one)")
     })
-}
-
-/// Ctrl-C or SIGTERM.
-pub(crate) async fn wait_for_stop() -> anyhow::Result<()> {
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    tokio::select! {
-        result = tokio::signal::ctrl_c() => result.context("cannot wait for Ctrl-C"),
-        _ = terminate.recv() => Ok(()),
-    }
 }
 
 fn greet(running: &Running, catalogue: &CatalogueHandle, target: &Target) {

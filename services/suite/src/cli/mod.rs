@@ -12,6 +12,7 @@ mod post;
 mod queue;
 mod send;
 mod show;
+mod stop;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
