@@ -4,6 +4,7 @@
 //! name or ARN. During a rotation a secret has a second value in the stage AWSPENDING, and both are valid.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use aws_config::SdkConfig;
@@ -19,6 +20,7 @@ const SCHEME: &str = "secretsmanager:";
 pub struct SecretsManager {
     client: Client,
     known: Mutex<BTreeMap<String, Vec<SecretString>>>,
+    in_doubt: AtomicBool,
 }
 
 /// Secrets that were read, by name; everything else is asked of another resolver.
@@ -30,21 +32,31 @@ pub struct Fetched<R> {
 impl SecretsManager {
     /// Makes no call.
     pub fn new(config: &SdkConfig) -> Self {
-        Self { client: Client::new(config), known: Mutex::default() }
+        Self { client: Client::new(config), known: Mutex::default(), in_doubt: AtomicBool::new(false) }
+    }
+
+    /// True if the last [`fetch`](Self::fetch) does not know of a secret whether it is there: the call failed in a way
+    /// that may pass, and nothing was read before. Another program may have read it.
+    pub fn is_in_doubt(&self) -> bool {
+        self.in_doubt.load(Ordering::Relaxed)
     }
 
     /// Reads every secret that one of the texts refers to. One that cannot be read is told when it is resolved.
     pub async fn fetch<R: SecretResolver>(&self, references: &[&str], others: R) -> Fetched<R> {
         let names: BTreeSet<&str> =
             references.iter().filter_map(|reference| split(reference)).map(|(name, _)| name).collect();
-        let mut secrets = BTreeMap::new();
+        let (mut secrets, mut in_doubt) = (BTreeMap::new(), false);
         for name in names {
-            secrets.insert(name.to_owned(), self.read(name).await);
+            let read = self.read(name).await;
+            in_doubt |= matches!(read, Err((true, _)));
+            secrets.insert(name.to_owned(), read.map_err(|(_, problem)| problem));
         }
+        self.in_doubt.store(in_doubt, Ordering::Relaxed);
         Fetched { secrets, others }
     }
 
-    async fn read(&self, name: &str) -> Result<Vec<SecretString>, String> {
+    /// The error says whether the same again may help.
+    async fn read(&self, name: &str) -> Result<Vec<SecretString>, (bool, String)> {
         let read = async {
             let current = self.stage(name, "AWSCURRENT").await?;
             let current = current
@@ -60,12 +72,12 @@ impl SecretsManager {
                 known().insert(name.to_owned(), all.clone());
                 Ok(all)
             }
-            Err((_, problem)) => match known().get(name) {
+            Err((may_pass, problem)) => match known().get(name) {
                 Some(last) => {
                     tracing::warn!(secret = name, problem, "a secret cannot be read, its last value stays in force");
                     Ok(last.clone())
                 }
-                None => Err(problem),
+                None => Err((may_pass, problem)),
             },
         }
     }
