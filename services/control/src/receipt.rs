@@ -7,7 +7,7 @@ use freshet_proto::control::v1::{ChangeReceipt, Progress, Receipt, SiteReceipt, 
 use freshet_proto::convert::timestamp_from_proto;
 use prost_types::Timestamp;
 
-/// The clocks of two machines differ by less, so a build that began so much later than a change was stored has read it.
+/// The clocks of two services differ by less, so a build that began so much later than a change was stored has read it.
 const CLOCKS_APART_SECS: i64 = 60;
 
 /// The receipt of a delivery.
@@ -100,7 +100,9 @@ fn at_site(site: &build::Site, index: u32, batches: &[build::DeliveryBatch], del
     };
     let taken = mine.iter().find(succeeded).or(mine.last());
     let Some((taken, batch)) = taken.and_then(|taken| Some((*taken, taken.batch.as_ref()?))) else {
-        if let Some(build) = site.live_build.as_ref().filter(|build| has_read(build, delivery)) {
+        let others = batches.iter().filter(|taken| taken.change_indexes.contains(&index));
+        let told_at = others.filter_map(|taken| taken.joined_at).min_by_key(|at| (at.seconds, at.nanos));
+        if let Some(build) = site.live_build.as_ref().filter(|build| has_read(build, told_at, delivery)) {
             return SiteReceipt {
                 site_id: site.site_id.clone(),
                 progress: i32::from(Progress::Live),
@@ -151,13 +153,16 @@ fn at_site(site: &build::Site, index: u32, batches: &[build::DeliveryBatch], del
     }
 }
 
-/// True if the build's snapshot has the delivery's changes although none of its batch's changes is one of them: those of
-/// a site that was added later.
-fn has_read(build: &build::Build, delivery: &Delivery) -> bool {
-    match (build.start_time, delivery.stored_at) {
-        (Some(start), Some(stored)) => start.seconds > stored.seconds + CLOCKS_APART_SECS,
-        _ => false,
-    }
+/// True if the build's snapshot has the change although the change joined no batch of the site: the site came later.
+///
+/// `told_at`: when the change joined at another site. Every site that there was has been told by then, and both times are
+/// the build service's. Else the times are of two services, and only a large difference says something. The build's time
+/// is that at which it was queued, because the snapshot is taken after that, and before its start is on record.
+fn has_read(build: &build::Build, told_at: Option<Timestamp>, delivery: &Delivery) -> bool {
+    let Some(queued) = build.create_time else { return false };
+    let is_after = |at: Timestamp| (queued.seconds, queued.nanos) > (at.seconds, at.nanos);
+    told_at.is_some_and(is_after)
+        || delivery.stored_at.is_some_and(|at| is_after(Timestamp { seconds: at.seconds + CLOCKS_APART_SECS, ..at }))
 }
 
 fn progress_of(site: &build::Site, batch: &build::Batch, latest: Option<&build::Build>) -> (Progress, String) {
@@ -274,11 +279,13 @@ mod tests {
     /// A site that was added later has older changes by its first build, without having been told of them.
     #[test]
     fn p4_a_site_that_is_younger_than_the_change_is_live_with_its_first_build() {
-        let with_live = |start: i64| {
+        let with_live = |queued: i64| {
             let live = build::Build {
                 build_id: "bld_1".into(),
-                start_time: at(start),
-                end_time: at(start + 5),
+                create_time: at(queued),
+                // The snapshot was taken at some time in between.
+                start_time: at(queued + 500),
+                end_time: at(queued + 505),
                 ..Default::default()
             };
             build::Site { live_build: Some(live), ..site(false) }
@@ -289,6 +296,15 @@ mod tests {
         assert_eq!(receipt.changes[0].sites[0].build_id, "bld_1");
         assert_eq!(assemble(published(), &[with_live(50)], &[]).progress(), Progress::Stored, "an older build");
         assert_eq!(assemble(published(), &[with_live(101)], &[]).progress(), Progress::Stored, "clocks may differ");
+        // Another site was told at 103: this one was not there yet.
+        let mut told = taken(build::BatchState::Succeeded, 103);
+        told.batch.as_mut().expect("a batch").site_id = "older".into();
+        let older = || build::Site { site_id: "older".into(), ..site(false) };
+        let both = |queued: i64| {
+            let receipt = assemble(published(), &[older(), with_live(queued)], std::slice::from_ref(&told));
+            receipt.progress()
+        };
+        assert_eq!((both(102), both(104)), (Progress::Stored, Progress::Live));
     }
 
     #[test]
