@@ -94,44 +94,44 @@ impl Consumer {
         if let Some(metrics) = metrics() {
             metrics.receive_batch.record(messages.len() as f64, &[]);
         }
-        let unclaimed = self.take_claimed(messages, Unclaimed::Kept).await;
+        let unclaimed = self.give(messages).await;
         if unclaimed.is_empty() {
             return;
         }
         // Each process reads the catalogue at times of its own. Whoever took the change may know a site that this one
         // does not know yet, so nobody's is only what is nobody's after a look that began later than the change.
-        let receipts: Vec<Receipt> = unclaimed.iter().map(|message| message.receipt.clone()).collect();
         let queue = self.engine.deps.queue.clone();
-        if while_working(&*queue, &receipts, self.newest_catalogue()).await {
-            self.take_claimed(unclaimed, Unclaimed::Taken).await;
+        if while_working(&*queue, &receipts(&unclaimed), self.newest_catalogue()).await {
+            let nobodys = self.give(unclaimed).await;
+            self.taken(receipts(&nobodys));
         }
     }
 
-    /// Gives the messages' changes to their sites. Returns those that no site claims, if they are to be kept.
-    async fn take_claimed(&mut self, messages: Vec<Message>, unclaimed: Unclaimed) -> Vec<Message> {
+    /// Gives the messages' changes to the sites that use them. Returns the messages that no site claims.
+    async fn give(&mut self, messages: Vec<Message>) -> Vec<Message> {
         let queue = self.engine.deps.queue.clone();
         let catalogue = self.engine.deps.catalogue.get();
-        let mut sorted = sort(&catalogue, messages, unclaimed);
+        let mut sorted = sort(&catalogue, messages);
         for (message, error) in std::mem::take(&mut sorted.poison) {
             bury(&*queue, &message, &error).await;
         }
         let unclaimed = std::mem::take(&mut sorted.unclaimed);
-        let all: Vec<Receipt> = sorted
-            .messages
-            .iter()
-            .map(|(receipt, _)| receipt)
-            .chain(unclaimed.iter().map(|it| &it.receipt))
-            .cloned()
-            .collect();
+        let mut all: Vec<Receipt> = sorted.messages.iter().map(|(receipt, _)| receipt.clone()).collect();
+        all.extend(receipts(&unclaimed));
         let Some(failed) = while_working(&*queue, &all, self.store(&sorted)).await else { return Vec::new() };
         sorted.measure(self.engine.deps.clock.now());
-        let taken = |needs: &BTreeSet<SiteKey>| needs.is_disjoint(&failed);
-        let done = sorted.messages.into_iter().filter(|(_, needs)| taken(needs)).map(|(receipt, _)| receipt);
-        self.done.extend(done);
-        if !self.done.is_empty() {
+        let is_taken = |needs: &BTreeSet<SiteKey>| needs.is_disjoint(&failed);
+        let taken = sorted.messages.into_iter().filter(|(_, needs)| is_taken(needs)).map(|(receipt, _)| receipt);
+        self.taken(taken.collect());
+        unclaimed
+    }
+
+    /// Nothing more is to be done for these.
+    fn taken(&mut self, receipts: Vec<Receipt>) {
+        if !receipts.is_empty() {
+            self.done.extend(receipts);
             self.since.get_or_insert_with(Instant::now);
         }
-        unclaimed
     }
 
     /// Waits until the catalogue was looked at. False if the soft stop came first: what is kept comes again.
@@ -191,11 +191,8 @@ impl Consumer {
     }
 }
 
-/// What becomes of messages whose changes no site of the catalogue uses.
-#[derive(Clone, Copy, PartialEq)]
-enum Unclaimed {
-    Kept,
-    Taken,
+fn receipts(messages: &[Message]) -> Vec<Receipt> {
+    messages.iter().map(|message| message.receipt.clone()).collect()
 }
 
 #[derive(Default)]
@@ -203,7 +200,7 @@ struct Sorted {
     sites: BTreeMap<SiteKey, Vec<OfferedChange>>,
     /// Messages, each with the sites that must have taken its changes before it is deleted.
     messages: Vec<(Receipt, BTreeSet<SiteKey>)>,
-    /// Messages that no site claims.
+    /// Messages of events that no site of the catalogue uses.
     unclaimed: Vec<Message>,
     /// What cannot be read.
     poison: Vec<(Message, Error)>,
@@ -223,13 +220,13 @@ impl Sorted {
     }
 }
 
-fn sort(catalogue: &Catalogue, messages: Vec<Message>, unclaimed: Unclaimed) -> Sorted {
+fn sort(catalogue: &Catalogue, messages: Vec<Message>) -> Sorted {
     let mut sorted = Sorted::default();
     for message in messages {
         match ContentChanged::from_body(&message.body) {
             Ok(Some(event)) => {
                 let needs = sort_event(catalogue, &event, &mut sorted.sites);
-                if needs.is_empty() && unclaimed == Unclaimed::Kept {
+                if needs.is_empty() {
                     sorted.unclaimed.push(message);
                     continue;
                 }

@@ -27,23 +27,18 @@ pub(crate) async fn run(engine: Engine, shutdown: Shutdown, mut latch: Option<La
         let pause = match surveyed {
             Ok(()) => {
                 failures = 0;
-                None
+                Duration::MAX
             }
             Err(error) => {
                 failures += 1;
                 tracing::warn!(error = %chain(&error), "sites could not be compared with the catalogue, trying again");
-                Some(PAUSES.jittered(failures, chance()))
+                PAUSES.jittered(failures, chance())
             }
         };
         tokio::select! {
             _ = editions.changed() => {}
             () = shutdown.stopping() => {}
-            () = async {
-                match pause {
-                    Some(pause) => tokio::time::sleep(pause).await,
-                    None => std::future::pending().await,
-                }
-            } => {}
+            () = tokio::time::sleep(pause) => {}
         }
     }
 }
