@@ -4,7 +4,6 @@
 //! name or ARN. During a rotation a secret has a second value in the stage AWSPENDING, and both are valid.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use aws_config::SdkConfig;
@@ -20,25 +19,27 @@ const SCHEME: &str = "secretsmanager:";
 pub struct SecretsManager {
     client: Client,
     known: Mutex<BTreeMap<String, Vec<SecretString>>>,
-    in_doubt: AtomicBool,
 }
 
 /// Secrets that were read, by name; everything else is asked of another resolver.
 pub struct Fetched<R> {
     secrets: BTreeMap<String, Result<Vec<SecretString>, String>>,
     others: R,
+    in_doubt: bool,
+}
+
+impl<R> Fetched<R> {
+    /// True if it is not known of a secret whether it is there: the call failed in a way that may pass, and nothing was
+    /// read before. Another program may have read it.
+    pub fn is_in_doubt(&self) -> bool {
+        self.in_doubt
+    }
 }
 
 impl SecretsManager {
     /// Makes no call.
     pub fn new(config: &SdkConfig) -> Self {
-        Self { client: Client::new(config), known: Mutex::default(), in_doubt: AtomicBool::new(false) }
-    }
-
-    /// True if the last [`fetch`](Self::fetch) does not know of a secret whether it is there: the call failed in a way
-    /// that may pass, and nothing was read before. Another program may have read it.
-    pub fn is_in_doubt(&self) -> bool {
-        self.in_doubt.load(Ordering::Relaxed)
+        Self { client: Client::new(config), known: Mutex::default() }
     }
 
     /// Reads every secret that one of the texts refers to. One that cannot be read is told when it is resolved.
@@ -51,8 +52,7 @@ impl SecretsManager {
             in_doubt |= matches!(read, Err((true, _)));
             secrets.insert(name.to_owned(), read.map_err(|(_, problem)| problem));
         }
-        self.in_doubt.store(in_doubt, Ordering::Relaxed);
-        Fetched { secrets, others }
+        Fetched { secrets, others, in_doubt }
     }
 
     /// The error says whether the same again may help.

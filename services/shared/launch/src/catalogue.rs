@@ -120,6 +120,13 @@ fn references(text: &str) -> Vec<String> {
     found
 }
 
+/// Why an edition is not in force.
+struct Refused {
+    problem: String,
+    /// Any other program would refuse it now, too.
+    is_certain: bool,
+}
+
 /// Reads the catalogue again and again: when its text has changed, and now and then because a secret may have.
 struct Reader {
     place: Place,
@@ -131,7 +138,7 @@ struct Reader {
 
 impl Reader {
     /// The edition, and the values of its secrets by which it is known to be the same.
-    async fn read(&self, text: &str) -> Result<(Catalogue, Vec<String>), String> {
+    async fn read(&self, text: &str) -> Result<(Catalogue, Vec<String>), Refused> {
         let references = references(text);
         let references: Vec<&str> = references.iter().map(String::as_str).collect();
         let local = LocalSecrets::new(self.environment.clone(), self.place.base(), None);
@@ -141,8 +148,10 @@ impl Reader {
             let all = secrets.resolve_all(reference).unwrap_or_default();
             values.extend(all.iter().map(|secret| secret.expose_secret().to_owned()));
         }
-        let catalogue = parse(text, self.place.base(), &*self.registry, &secrets)
-            .map_err(|problems| report(&self.name, &problems))?;
+        let catalogue = parse(text, self.place.base(), &*self.registry, &secrets).map_err(|problems| Refused {
+            problem: report(&self.name, &problems),
+            is_certain: !secrets.is_in_doubt(),
+        })?;
         Ok((catalogue, values))
     }
 }
@@ -190,9 +199,7 @@ pub(crate) fn load(
             let problem = match problem {
                 None if pending || read_at.elapsed() >= refresh => {
                     read_at = Instant::now();
-                    let read = reader.read(&text).await;
-                    is_seen &= !reader.secrets.is_in_doubt();
-                    match read {
+                    match reader.read(&text).await {
                         Ok((catalogue, now)) => {
                             if pending || now != values {
                                 edition.replace(catalogue);
@@ -203,7 +210,10 @@ pub(crate) fn load(
                         }
                         // Read again with the next look: its secrets may be there then, and other programs have
                         // perhaps found them a moment ago.
-                        Err(problem) => Some(problem),
+                        Err(refused) => {
+                            is_seen = refused.is_certain;
+                            Some(refused.problem)
+                        }
                     }
                 }
                 problem => problem,
