@@ -75,8 +75,8 @@ impl Bench {
     }
 
     /// How builds of the project go from now on.
-    async fn plan(&self, seconds: f64, status: &str) {
-        let plan = json!({ &self.project: { "seconds": seconds, "status": status } });
+    async fn plan(&self, seconds: impl Into<Option<f64>>, status: &str) {
+        let plan = json!({ &self.project: { "seconds": seconds.into(), "status": status } });
         testing::tell("/moto-api/codebuild", &plan.to_string()).await;
     }
 
@@ -470,12 +470,12 @@ mod contract {
         }
 
         async fn job(&self, plan: Plan) -> BuildJob {
-            let plan = match plan {
-                Plan::Succeeds => json!({ "seconds": 0.3, "status": "SUCCEEDED" }),
-                Plan::Fails => json!({ "seconds": 0.3, "status": "FAILED" }),
-                Plan::Lasts => json!({ "seconds": null }),
-            };
-            testing::tell("/moto-api/codebuild", &json!({ &self.project: plan }).to_string()).await;
+            match plan {
+                Plan::Succeeds => self.plan(0.3, "SUCCEEDED").await,
+                Plan::Fails => self.plan(0.3, "FAILED").await,
+                // Until it is finished.
+                Plan::Lasts => self.plan(None, "SUCCEEDED").await,
+            }
             Bench::job(self)
         }
 

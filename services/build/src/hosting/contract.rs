@@ -31,24 +31,9 @@ macro_rules! hosting_contract {
         $crate::hosting_contract!($open, if true);
     };
     ($open:path, if $enabled:expr) => {
-        $crate::hosting_contract!(@cases $open, $enabled;
+        freshet_kit::contract_cases!([$crate::hosting::contract], $open, $enabled;
             the_last_releases_are_kept_and_can_be_live_again, bad_outputs_are_refused_and_leave_the_live_site,
             a_link_inside_the_output_becomes_a_copy, p7_sites_are_apart);
-    };
-    (@cases $open:path, $enabled:expr; $($case:ident),+) => {
-        $(
-            #[tokio::test]
-            async fn $case() {
-                if $enabled {
-                    $crate::hosting::contract::$case(&$open().await).await;
-                }
-            }
-        )+
-
-        #[test]
-        fn p10_every_case_runs() {
-            assert_eq!([$(stringify!($case)),+].len(), $crate::hosting::contract::CASES);
-        }
     };
 }
 

@@ -48,25 +48,10 @@ macro_rules! runner_contract {
         $crate::runner_contract!($open, if true);
     };
     ($open:path, if $enabled:expr) => {
-        $crate::runner_contract!(@cases $open, $enabled;
+        freshet_kit::contract_cases!([$crate::runner::contract], $open, $enabled;
             a_build_that_ends_well_leaves_a_site, a_failure_is_one_sentence, a_stopped_build_ends_and_is_not_a_failure,
             a_build_that_is_stopped_before_it_begins_ends, what_is_abandoned_runs_no_more,
             p4_a_build_whose_process_ends_is_followed_or_gone);
-    };
-    (@cases $open:path, $enabled:expr; $($case:ident),+) => {
-        $(
-            #[tokio::test]
-            async fn $case() {
-                if $enabled {
-                    $crate::runner::contract::$case(&$open().await).await;
-                }
-            }
-        )+
-
-        #[test]
-        fn p10_every_case_runs() {
-            assert_eq!([$(stringify!($case)),+].len(), $crate::runner::contract::CASES);
-        }
     };
 }
 

@@ -7,6 +7,8 @@
 pub mod catalogue;
 pub mod clock;
 pub mod config;
+#[cfg(any(test, feature = "testkit"))]
+mod contract;
 pub mod error;
 pub mod lifecycle;
 pub mod logging;
@@ -14,9 +16,11 @@ pub mod page;
 pub mod retry;
 pub mod rpc;
 pub mod secret;
+mod stop;
 pub mod telemetry;
 
 pub use catalogue::CatalogueHandle;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::{Error, ErrorKind};
 pub use lifecycle::{Readiness, Shutdown};
+pub use stop::StopSignal;

@@ -28,7 +28,7 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use freshet_domain::DeliveryId;
 use freshet_kit::config::Layers;
-use freshet_kit::{Readiness, Shutdown, SystemClock};
+use freshet_kit::{Readiness, Shutdown, StopSignal, SystemClock};
 
 pub use base::{Base, Links};
 pub use catalogue::CATALOGUE;
@@ -157,7 +157,7 @@ async fn serve<F>(
 where
     F: Future<Output = anyhow::Result<()>>,
 {
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    let mut stop = StopSignal::listen()?;
     let (readiness, shutdown) = (Readiness::new(), Shutdown::new());
     let starting = readiness.latch("start");
     let registry = Arc::new(freshet_providers::Registry::new());
@@ -180,13 +180,11 @@ where
         () = readiness.ready() => {
             tracing::info!(program = program.name, "ready");
             tokio::select! {
-                _ = terminate.recv() => {}
-                _ = tokio::signal::ctrl_c() => {}
+                () = stop.asked() => {}
                 () = shutdown.stopping() => {}
             }
         }
-        _ = terminate.recv() => {}
-        _ = tokio::signal::ctrl_c() => {}
+        () = stop.asked() => {}
         () = shutdown.stopping() => {}
     }
     // A part that cannot go on has said why; whoever runs the program starts it again.
@@ -195,7 +193,7 @@ where
     readiness.drain();
     tokio::select! {
         () = tokio::time::sleep(common.drain_delay) => {}
-        _ = terminate.recv() => {}
+        () = stop.asked() => {}
     }
     let left = shutdown.drain(common.drain_deadline).await;
     tracing::info!(program = program.name, dropped = ?left, "stopped");

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use clap::Args;
 use freshet_domain::Timestamp;
 use freshet_kit::config::Layers;
-use freshet_kit::{CatalogueHandle, SystemClock, logging};
+use freshet_kit::{CatalogueHandle, StopSignal, SystemClock, logging};
 use freshet_proto::control::v1 as control;
 use freshet_proto::control::v1::control_service_client::ControlServiceClient;
 use freshet_providers::Registry;
@@ -19,7 +19,6 @@ use super::output::{line, note};
 use super::post::Poster;
 use super::send::{Sender, Which, wait_for};
 use super::show::print_receipts;
-use super::stop::Stop;
 use crate::catalogue::CatalogueReader;
 use crate::compose::{RpcPath, StartOptions, Suite};
 use crate::data::{DataFolder, Running};
@@ -96,7 +95,7 @@ pub(crate) async fn run(target: &Target, args: DemoArgs) -> anyhow::Result<ExitC
         line("");
         line(format!("Every change is live. The site: {site}"));
         if args.stay {
-            let mut stop = Stop::listen()?;
+            let mut stop = StopSignal::listen()?;
             line(format!("Other commands reach it with `--data {}`. Ctrl-C ends it.", folder.display()));
             stop.asked().await;
         } else {

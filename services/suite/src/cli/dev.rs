@@ -9,13 +9,12 @@ use anyhow::Context as _;
 use clap::Args;
 use freshet_kit::catalogue::watch_file;
 use freshet_kit::config::Layers;
-use freshet_kit::{CatalogueHandle, SystemClock, logging};
+use freshet_kit::{CatalogueHandle, StopSignal, SystemClock, logging};
 use freshet_providers::Registry;
 use tokio::net::TcpListener;
 
 use super::Target;
 use super::output::{line, note};
-use super::stop::Stop;
 use crate::catalogue::CatalogueReader;
 use crate::compose::{RpcPath, StartOptions, Suite};
 use crate::data::{DataFolder, Running};
@@ -141,7 +140,7 @@ pub(crate) async fn run(target: &Target, args: DevArgs) -> anyhow::Result<ExitCo
         catalogue: std::path::absolute(&path)?,
     };
     // Before anybody knows whom to stop.
-    let mut stop = Stop::listen()?;
+    let mut stop = StopSignal::listen()?;
     data.announce(&running)?;
     greet(&running, &catalogue, target);
 

@@ -12,7 +12,6 @@ mod post;
 mod queue;
 mod send;
 mod show;
-mod stop;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

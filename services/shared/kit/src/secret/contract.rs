@@ -23,24 +23,9 @@ pub const CASES: usize = 4;
 #[macro_export]
 macro_rules! secrets_contract {
     ($open:path, if $enabled:expr) => {
-        $crate::secrets_contract!(@cases $open, $enabled;
+        $crate::contract_cases!([$crate::secret::contract], $open, $enabled;
             a_secret_is_read_as_it_was_put, the_present_value_comes_first, p8_an_empty_secret_is_refused,
             p8_what_is_wrong_is_told_without_a_value);
-    };
-    (@cases $open:path, $enabled:expr; $($case:ident),+) => {
-        $(
-            #[tokio::test]
-            async fn $case() {
-                if $enabled {
-                    $crate::secret::contract::$case(&$open().await).await;
-                }
-            }
-        )+
-
-        #[test]
-        fn p10_every_case_runs() {
-            assert_eq!([$(stringify!($case)),+].len(), $crate::secret::contract::CASES);
-        }
     };
 }
 
