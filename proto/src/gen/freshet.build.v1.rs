@@ -98,7 +98,7 @@ pub struct Build {
     /// Where its result can be seen; a path below the preview address.
     #[prost(string, tag = "14")]
     pub site_path: ::prost::alloc::string::String,
-    /// Every decision about it and its batch.
+    /// Every decision about it; GetBuild tells those about its batch too.
     #[prost(message, repeated, tag = "15")]
     pub decisions: ::prost::alloc::vec::Vec<Decision>,
     /// True if this build's result is what visitors see now.

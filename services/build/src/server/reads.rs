@@ -24,17 +24,12 @@ impl BuildServer {
         self.engine.site(key).ok_or_else(|| Error::missing(format!("the site `{}`", key.site)))
     }
 
-    /// A build with its and its batch's decisions, and its log.
+    /// A build with its decisions and its log.
     pub(super) async fn build_message(&self, client: &ClientId, build: BuildId) -> Result<pb::Build, Error> {
         let missing = || Error::missing(format!("the build {build}"));
         let view = self.engine.deps.store.build(client, build).await?.ok_or_else(missing)?;
         let live = self.engine.deps.store.load(&view.record.key).await?.state.live;
-        // Why it was made is on its batch's record.
-        let decisions = match self.engine.deps.store.batch(client, view.record.batch).await? {
-            Some(batch) => batch.decisions.into_iter().filter(|one| one.build.is_none_or(|id| id == build)).collect(),
-            None => view.decisions,
-        };
-        Ok(self.encode_build(view.record, decisions, live))
+        Ok(self.encode_build(view.record, view.decisions, live))
     }
 
     fn encode_build(&self, record: BuildRecord, decisions: Vec<DecisionRecord>, live: Option<BuildId>) -> pb::Build {
@@ -62,8 +57,14 @@ impl BuildServer {
 
     pub(super) async fn do_get_build(&self, request: pb::GetBuildRequest) -> Result<pb::GetBuildResponse, Error> {
         let client = id("client_id", &request.client_id)?;
-        let build = self.build_message(&client, id("build_id", &request.build_id)?).await?;
-        Ok(pb::GetBuildResponse { build: Some(build) })
+        let build: BuildId = id("build_id", &request.build_id)?;
+        let mut message = self.build_message(&client, build).await?;
+        // Why it was made is on its batch's record.
+        if let Some(batch) = self.engine.deps.store.batch(&client, id("batch_id", &message.batch_id)?).await? {
+            let about_it = batch.decisions.into_iter().filter(|one| one.build.is_none_or(|other| other == build));
+            message.decisions = about_it.map(convert::decision).collect();
+        }
+        Ok(pb::GetBuildResponse { build: Some(message) })
     }
 
     pub(super) async fn do_list_builds(&self, request: pb::ListBuildsRequest) -> Result<pb::ListBuildsResponse, Error> {
