@@ -208,3 +208,31 @@ async fn p1_entries_around_the_largest_item_are_kept_whole() {
         assert_eq!(body.expect("a body"), new.body, "{kilobytes} KiB");
     }
 }
+
+/// A new client is in the catalogue before its table is made; and a table can be lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p4_p7_changes_are_published_although_another_clients_table_is_missing() {
+    let Some(config) = testing::config() else { return };
+    let (stores, name) = stores_of(1, config.clone()).await;
+    accepted(stores[0].as_ref(), delivery(vec![upsert("1", 10, "a")])).await;
+    // The next task, which knows of the change only by looking around.
+    let tables = Tables { prefix: format!("{name}-"), deliveries: format!("{name}-deliveries") };
+    let with_ghost = || clients().into_iter().chain(ClientId::new("ghost")).collect();
+    let objects = Objects::new(&config, name.as_str());
+    let next = DynamoStore::new(aws_sdk_dynamodb::Client::new(&config), objects, tables, with_ghost);
+    assert_eq!(publish_all(&next, at(1)).await, 1);
+}
+
+/// Whoever has published everything leaves nothing behind that another task would have to wait for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p5_a_task_does_not_wait_for_one_that_has_nothing_to_publish() {
+    if !emulator() {
+        return;
+    }
+    let stores = stores(2).await;
+    for number in 0..4_usize {
+        let store = stores[number % 2].as_ref();
+        accepted(store, delivery(vec![upsert(&number.to_string(), 10, "a")])).await;
+        assert_eq!(publish_all(store, at(1)).await, 1, "{number}");
+    }
+}

@@ -16,11 +16,7 @@ from moto.dynamodb.models.dynamo_type import DynamoType
 from moto.dynamodb.models.table import Table
 from moto.dynamodb.responses import DynamoResult
 
-from .patching import existing, replaces
-
-# The parts of moto's that the narrowing below relies on.
-existing(Table, "sorted_items")
-existing(Table, "get_index")
+from .patching import replaces
 
 # Their results are in the form of the protocol already, but for binary values.
 _ITEMS = {"Query", "Scan", "GetItem", "BatchGetItem", "TransactGetItems"}
