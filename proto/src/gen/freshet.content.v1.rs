@@ -87,6 +87,10 @@ pub struct IngestDeliveryRequest {
     /// W3C trace context of the request, empty if none.
     #[prost(string, tag = "17")]
     pub traceparent: ::prost::alloc::string::String,
+    /// Answer as soon as the delivery is durable, though its changes may be applied only after that (`deferred` tells). Reads
+    /// wait for them.
+    #[prost(bool, tag = "18")]
+    pub may_defer: bool,
 }
 /// What became of it.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -100,6 +104,10 @@ pub struct IngestDeliveryResponse {
     /// What each change did; empty for duplicates.
     #[prost(message, repeated, tag = "3")]
     pub outcomes: ::prost::alloc::vec::Vec<super::super::common::v1::ChangeOutcome>,
+    /// True when the delivery is durable and its changes are still to be applied: `GetDelivery` waits for them and tells
+    /// their outcomes. Only if the request had `may_defer`.
+    #[prost(bool, tag = "4")]
+    pub deferred: bool,
 }
 /// Names an entry.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -522,7 +530,7 @@ pub mod content_service_client {
             self
         }
         /// Stores one verified delivery with its changes in one transaction. Internal: only the ingress calls it.
-        /// Returns after the commit. A delivery seen before answers with the first one's id and writes nothing.
+        /// Returns after the commit, or earlier with `may_defer`. A delivery seen before answers with the first one's id and writes nothing.
         pub async fn ingest_delivery(
             &mut self,
             request: impl tonic::IntoRequest<super::IngestDeliveryRequest>,
@@ -796,7 +804,7 @@ pub mod content_service_server {
     #[async_trait]
     pub trait ContentService: std::marker::Send + std::marker::Sync + 'static {
         /// Stores one verified delivery with its changes in one transaction. Internal: only the ingress calls it.
-        /// Returns after the commit. A delivery seen before answers with the first one's id and writes nothing.
+        /// Returns after the commit, or earlier with `may_defer`. A delivery seen before answers with the first one's id and writes nothing.
         async fn ingest_delivery(
             &self,
             request: tonic::Request<super::IngestDeliveryRequest>,

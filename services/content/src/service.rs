@@ -7,6 +7,7 @@ use freshet_proto::convert;
 use futures::Stream;
 
 use crate::model::{Entry, FeedQuery};
+use crate::store::Accepted;
 use crate::wire::{self, IngestContext};
 use crate::{ContentDeps, token, watch};
 
@@ -40,11 +41,25 @@ impl Service {
             return Err(unknown_source(&request.client_id, &request.source_id));
         }
         let context = IngestContext { now: self.now(), content_ttl: client.content_ttl };
-        let ingested = self.deps.store.ingest(wire::delivery_from_proto(request, &context)?).await?;
-        Ok(pb::IngestDeliveryResponse {
-            delivery_id: ingested.delivery.to_string(),
-            duplicate: ingested.duplicate,
-            outcomes: ingested.outcomes.iter().map(convert::outcome_to_proto).collect(),
+        let may_defer = request.may_defer;
+        let delivery = wire::delivery_from_proto(request, &context)?;
+        let accepted = if may_defer {
+            self.deps.store.accept(delivery).await?
+        } else {
+            Accepted::Applied(self.deps.store.ingest(delivery).await?)
+        };
+        Ok(match accepted {
+            Accepted::Applied(ingested) => pb::IngestDeliveryResponse {
+                delivery_id: ingested.delivery.to_string(),
+                duplicate: ingested.duplicate,
+                outcomes: ingested.outcomes.iter().map(convert::outcome_to_proto).collect(),
+                deferred: false,
+            },
+            Accepted::Durable(id) => pb::IngestDeliveryResponse {
+                delivery_id: id.to_string(),
+                deferred: true,
+                ..pb::IngestDeliveryResponse::default()
+            },
         })
     }
 

@@ -12,8 +12,9 @@ pub(crate) struct Kept<'a> {
     pub(crate) delivery_id: &'a str,
     /// `accepted`, `duplicate`, `ignored`, `quarantined` or `spooled`.
     pub(crate) status: &'static str,
-    /// Changes that altered something.
-    pub(crate) changes: usize,
+    /// Changes that altered something; absent when they were not applied yet, because many deliveries came at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) changes: Option<usize>,
     #[serde(skip_serializing_if = "str::is_empty")]
     pub(crate) reason: &'a str,
 }

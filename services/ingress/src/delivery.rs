@@ -38,5 +38,6 @@ pub(crate) fn ingest_request(
         archived_headers: judged.archived_headers,
         body,
         traceparent: delivery.traceparent.clone(),
+        may_defer: true,
     }
 }

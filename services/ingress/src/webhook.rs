@@ -215,7 +215,7 @@ async fn judge_and_store(edge: &Edge, delivery: Delivery, request: validation::V
         // A ping that needs no proof: answered and forgotten.
         deps.counters.add(&deps.counters.ignored);
         let id = delivery.id.to_string();
-        return Kept { delivery_id: &id, status: "ignored", changes: 0, reason: &response.reason }.response(status);
+        return Kept { delivery_id: &id, status: "ignored", changes: Some(0), reason: &response.reason }.response(status);
     }
 
     let reason = response.reason.clone();
@@ -249,7 +249,8 @@ fn kept(
     };
     counters.add(counter);
     let effective = [ChangeEffect::Published, ChangeEffect::Stored].map(|effect| i32::from(effect.code()));
-    let changes = stored.outcomes.iter().filter(|outcome| effective.contains(&outcome.effect)).count();
+    let changes = || stored.outcomes.iter().filter(|outcome| effective.contains(&outcome.effect)).count();
+    let changes = (!stored.deferred).then(changes);
     tracing::debug!(delivery.id = %stored.delivery_id, status = word, changes, "delivery stored");
     Kept { delivery_id: &stored.delivery_id, status: word, changes, reason }.response(status)
 }
@@ -330,7 +331,7 @@ async fn keep(
             counters.add(&counters.spooled);
             tracing::warn!(delivery.id = %delivery.id, error = ?error, "delivery kept in the spool");
             let id = delivery.id.to_string();
-            Kept { delivery_id: &id, status: "spooled", changes: 0, reason }.response(status)
+            Kept { delivery_id: &id, status: "spooled", changes: Some(0), reason }.response(status)
         }
         Err(spool_error) => {
             tracing::error!(delivery.id = %delivery.id, error = ?error, spool = ?spool_error, "delivery could not be kept");

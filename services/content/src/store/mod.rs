@@ -45,6 +45,15 @@ pub enum ExportPart {
     End,
 }
 
+/// What [`Store::accept`] tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Accepted {
+    /// It is applied.
+    Applied(Ingested),
+    /// It is durable. Its changes will be applied, in the order in which deliveries were accepted.
+    Durable(DeliveryId),
+}
+
 /// Where deliveries, entries and the change feed are kept.
 ///
 /// Every method is atomic unless it says otherwise. Reads are consistent: what a write answered, every later read sees.
@@ -61,6 +70,12 @@ pub trait Store: Send + Sync {
     /// - A redaction removes content and bodies physically, not only from view. What a database keeps beside its tables
     ///   (a log of changed pages) may take a moment longer if somebody reads from it at the same time.
     async fn ingest(&self, delivery: NewDelivery) -> Result<Ingested, Error>;
+
+    /// As [`Store::ingest`], but may return as soon as the delivery is durable. Whatever is read after that waits for what
+    /// it does; the outbox alone has its changes later.
+    async fn accept(&self, delivery: NewDelivery) -> Result<Accepted, Error> {
+        Ok(Accepted::Applied(self.ingest(delivery).await?))
+    }
 
     /// The entries as stored, tombstones and expired ones included, in the order of the keys.
     async fn get_entries(&self, client: &ClientId, keys: Vec<EntryKey>) -> Result<Vec<Option<Entry>>, Error>;

@@ -80,7 +80,7 @@ pub(super) struct Applier<'a> {
 }
 
 impl Applier<'_> {
-    pub(super) fn apply(&mut self, position: usize, change: &mut PreparedChange) -> Result<Outcome, DbError> {
+    pub(super) fn apply(&mut self, position: usize, change: &PreparedChange) -> Result<Outcome, DbError> {
         let decision = match change.incoming.op {
             ChangeOp::Redact => self.redact(change)?,
             ChangeOp::Touch if change.names_everything() => rules::decide_touch_of_all(change.incoming.build_relevant),
@@ -121,9 +121,9 @@ impl Applier<'_> {
             ChangeEffect::Unchanged | ChangeEffect::Stale => 0,
         };
         Ok(Outcome {
-            entry_type: std::mem::take(&mut change.key.entry_type),
-            id: std::mem::take(&mut change.key.id),
-            locale: std::mem::take(&mut change.key.locale),
+            entry_type: change.key.entry_type.clone(),
+            id: change.key.id.clone(),
+            locale: change.key.locale.clone(),
             kind: u32::from(change.kind),
             op: u32::from(change.incoming.op.code()),
             effect: u32::from(decision.effect.code()),
@@ -150,7 +150,7 @@ impl Applier<'_> {
         }))
     }
 
-    fn write(&self, change: &mut PreparedChange, head: Option<Head>, decision: Decision) -> Result<(), DbError> {
+    fn write(&self, change: &PreparedChange, head: Option<Head>, decision: Decision) -> Result<(), DbError> {
         match decision.write {
             Write::Nothing => Ok(()),
             Write::Confirm => self.confirm(change),

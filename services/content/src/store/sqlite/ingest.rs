@@ -3,7 +3,7 @@
 //! Everything that needs no database (hashing, encoding) is done in [`Prepared::new`] on the caller's task, because
 //! every other delivery waits while the writer works.
 
-use freshet_domain::{ChangeEffect, ChangeOp, DeliveryId, Retention};
+use freshet_domain::{ChangeEffect, ChangeOp, DeliveryId, Retention, SourceId};
 use freshet_kit::{Error, ErrorKind};
 use freshet_sqlite::DbError;
 use prost::Message as _;
@@ -71,6 +71,19 @@ impl Prepared {
         }
     }
 
+    pub(super) fn id(&self) -> DeliveryId {
+        self.delivery.delivery
+    }
+
+    pub(super) fn source(&self) -> &SourceId {
+        &self.delivery.source
+    }
+
+    /// What it is remembered by.
+    pub(super) fn marks(&self) -> &[[u8; 16]] {
+        &self.marks
+    }
+
     /// The source and the keys to redact.
     pub(super) fn redaction(&self) -> redact::Redaction {
         let redacted = self.changes.iter().filter(|change| change.incoming.op == ChangeOp::Redact);
@@ -83,7 +96,7 @@ impl Prepared {
 
     /// The job.
     pub(super) fn write(
-        mut self,
+        &self,
         connection: &Connection,
         bodies: &BodyLog,
         candidates: &Candidates,
@@ -108,7 +121,7 @@ impl Prepared {
             erased: &redacted,
         };
         let mut outcomes = Outcomes { list: Vec::with_capacity(self.changes.len()) };
-        for (position, change) in self.changes.iter_mut().enumerate() {
+        for (position, change) in self.changes.iter().enumerate() {
             outcomes.list.push(applier.apply(position, change)?);
         }
         self.write_row(connection, bodies, delivery_no, &outcomes)?;

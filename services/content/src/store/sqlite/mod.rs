@@ -4,6 +4,8 @@
 //! | --- | --- |
 //! | `schema` | tables, and what they are read by |
 //! | `sql` | every statement; a test asks for the plan of each |
+//! | `journal`, `record` | deliveries that are durable before they are in the tables |
+//! | `arrivals`, `threads` | their way there |
 //! | `ingest`, `apply` | one delivery, one change |
 //! | `query`, `list`, `merge` | reading |
 //! | `feed`, `export` | the change feed and snapshots |
@@ -12,19 +14,23 @@
 //! | `rows` | rows, to and from the model |
 
 mod apply;
+mod arrivals;
 mod bodies;
 mod export;
 mod feed;
 mod ingest;
 mod invalidate;
+mod journal;
 mod list;
 mod merge;
 mod query;
+mod record;
 mod redact;
 mod rows;
 mod schema;
 mod sql;
 mod sweep;
+mod threads;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -33,17 +39,20 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use freshet_domain::{ClientId, DeliveryId, EntryKey, SourceId, Timestamp};
+use freshet_domain::{ClientId, DeliveryId, EntryKey, Timestamp};
 use freshet_kit::Error;
 use freshet_sqlite::{Db, DbError};
 use rusqlite::Connection;
+use tokio::sync::oneshot;
 
+use self::arrivals::{Arrival, Arrivals};
 use self::bodies::BodyLog;
 use self::ingest::{Done, Prepared};
 use self::invalidate::{Progress, Step};
-use self::redact::Candidates;
+use self::journal::Journal;
 use self::sweep::MarksWalk;
-use super::{Export, FeedSignal, Store};
+use self::threads::{JOURNAL_APPLIED, Kept, RECORD_BYTES_MAX, Threads};
+use super::{Accepted, Export, FeedSignal, Store};
 use crate::model::{
     Delivery, DeliveryPage, DeliveryQuery, Entry, EntryPage, EntryQuery, ExportQuery, FeedPage, FeedQuery, Ingested,
     Invalidation, NewDelivery, OutboxBatch, RetentionLimits, Swept,
@@ -57,106 +66,108 @@ const HASH_HERE_BYTES: usize = 256 << 10;
 /// While this value is 1, the write-ahead log may have pages from before a redaction.
 const SCRUB: &str = "scrub";
 
-/// The store over SQLite.
-pub struct SqliteStore {
+/// The tables and what they point to.
+struct Tables {
     db: Db,
     bodies: Arc<BodyLog>,
-    signal: Arc<FeedSignal>,
+    signal: FeedSignal,
     /// The last change whose write was answered: everything up to it survives a power cut.
-    durable: Arc<AtomicU64>,
+    durable: AtomicU64,
+    secured: AtomicBool,
+}
+
+/// The store over SQLite.
+pub struct SqliteStore {
+    threads: Threads,
+    tables: Arc<Tables>,
     /// The last change that was there when the store was opened: a process before may have published it.
     opened_at: u64,
     marks_walk: Mutex<MarksWalk>,
-    secured: Arc<AtomicBool>,
+    journals_always: bool,
 }
 
 impl SqliteStore {
-    /// Opens the store in a database that has [`MIGRATIONS`], with the raw bodies in `body_dir`, which is made if it
-    /// does not exist.
+    /// Opens the store in a database that has [`MIGRATIONS`], with the raw bodies in `body_dir` and the journal in
+    /// `journal` there; both are made if they do not exist. What an earlier process left in the journal is applied before
+    /// anything is read.
     pub fn open(db: Db, body_dir: &Path) -> Result<Self, Error> {
         let bodies = BodyLog::open(body_dir).map_err(|error| cannot_open(body_dir, error))?;
-        Self::with_bodies(db, bodies)
+        Self::with_bodies(db, bodies, &body_dir.join("journal"))
     }
 
-    fn with_bodies(db: Db, bodies: BodyLog) -> Result<Self, Error> {
+    fn with_bodies(db: Db, bodies: BodyLog, journal_dir: &Path) -> Result<Self, Error> {
+        let (opened_at, applied) = db.read_blocking(|connection| {
+            let transaction = connection.transaction()?;
+            Ok((feed::end(&transaction)?, feed::value(&transaction, JOURNAL_APPLIED)?))
+        })?;
+        let applied = u64::try_from(applied).unwrap_or(0);
+        let (journal, found) = Journal::open(journal_dir, applied).map_err(|error| cannot_open(journal_dir, error))?;
+        let arrivals = Arc::new(Arrivals::new(applied));
+        if !found.is_empty() {
+            tracing::info!(deliveries = found.len(), "applying what an earlier process left in the journal");
+        }
+        for record in found {
+            let prepared = Arc::new(Prepared::new(record::read(&record.bytes)?));
+            arrivals.enter([Arrival { prepared, journaled: Some(record.number), answer: None }]);
+        }
         let bodies = Arc::new(bodies);
         let log = bodies.clone();
         db.before_answer(move || log.sync());
-        let opened_at = db.read_blocking(|connection| Ok(feed::end(connection)?))?;
-        let durable = Arc::new(AtomicU64::new(opened_at));
-        let (signal, marks_walk, secured) = Default::default();
-        Ok(Self { db, bodies, signal, durable, opened_at, marks_walk, secured })
+        let tables = Arc::new(Tables {
+            db,
+            bodies,
+            signal: FeedSignal::default(),
+            durable: AtomicU64::new(opened_at),
+            secured: AtomicBool::default(),
+        });
+        let threads = Threads::start(&tables, journal, arrivals).map_err(|error| cannot_open(journal_dir, error))?;
+        Ok(Self { threads, tables, opened_at, marks_walk: Mutex::default(), journals_always: false })
     }
 
-    /// A job that may append to the feed and says how far. Whoever reads the feed is told whether or not the caller
-    /// waits: otherwise nobody would hear of a change whose caller has gone away.
-    async fn write_feed<T: Send + 'static>(
-        &self,
-        job: impl FnOnce(&Connection, &BodyLog) -> Result<(T, u64), DbError> + Send + 'static,
-    ) -> Result<T, Error> {
-        let (job, told) = (self.secured(job), self.tell_feed());
-        Ok(self.db.write_then(job, told).await?.0)
+    /// The same store, which lets every delivery go through the journal that may. For tests.
+    #[cfg(any(test, feature = "testkit"))]
+    #[must_use]
+    pub fn journaling_always(mut self) -> Self {
+        self.journals_always = true;
+        self
     }
 
-    /// The same for a job that fails before its first row or not at all; see [`Db::write_checked`].
-    async fn write_feed_checked<T: Send + 'static>(
-        &self,
-        job: impl FnOnce(&Connection, &BodyLog) -> Result<(T, u64), DbError> + Send + 'static,
-    ) -> Result<T, Error> {
-        let (job, told) = (self.secured(job), self.tell_feed());
-        Ok(self.db.write_checked(job, told).await?.0)
-    }
-
-    /// Tells the feed's readers how far it is durable.
-    fn tell_feed<T>(&self) -> impl FnOnce(&(T, u64)) + Send + 'static {
-        let (durable, signal) = (self.durable.clone(), self.signal.clone());
-        move |(_, position)| {
-            // Answers come in the order of commits or later, so nothing up to the position is still in doubt.
-            if *position > durable.fetch_max(*position, Ordering::AcqRel) {
-                signal.grew();
-            }
-        }
-    }
-
-    /// What SQLite frees is zeroed from the first job on, and not only while it redacts: an older version of what is
-    /// redacted later would otherwise survive in free pages.
-    fn secured<T>(
-        &self,
-        job: impl FnOnce(&Connection, &BodyLog) -> Result<T, DbError> + Send + 'static,
-    ) -> impl FnOnce(&Connection) -> Result<T, DbError> + Send + 'static {
-        let (bodies, secured) = (self.bodies.clone(), self.secured.clone());
-        move |connection| {
-            if !secured.load(Ordering::Relaxed) {
-                connection.query_row("PRAGMA secure_delete = ON", [], |_| Ok(()))?;
-                secured.store(true, Ordering::Relaxed);
-            }
-            job(connection, &bodies)
-        }
-    }
-
-    fn durable(&self) -> u64 {
-        self.durable.load(Ordering::Acquire)
-    }
-
-    async fn write<T: Send + 'static>(
-        &self,
-        job: impl FnOnce(&Connection, &BodyLog) -> Result<T, DbError> + Send + 'static,
-    ) -> Result<T, Error> {
-        self.db.write(self.secured(job)).await
-    }
-
+    /// Reads what everybody was answered so far.
     async fn read<T: Send + 'static>(
         &self,
         job: impl FnOnce(&Connection) -> Result<T, DbError> + Send + 'static,
     ) -> Result<T, Error> {
-        // A transaction makes every statement of the job see the same state.
-        self.db.read(move |connection| job(&*connection.transaction()?)).await
+        self.threads.arrivals.settle().await?;
+        self.tables.read(job).await
     }
 
-    async fn ingest_redaction(&self, prepared: Prepared) -> Result<Done, Error> {
+    /// Applies a delivery behind those that have arrived, and tells what it did.
+    async fn apply(&self, prepared: Arc<Prepared>) -> Result<Done, Error> {
+        let (answer, answered) = oneshot::channel();
+        self.threads.arrivals.enter([Arrival { prepared, journaled: None, answer: Some(answer) }]);
+        answered.await.unwrap_or_else(|_| Err(Error::unavailable("the store is closed")))
+    }
+
+    async fn ingest_prepared(&self, prepared: Arc<Prepared>) -> Result<Ingested, Error> {
+        let (id, source) = (prepared.id(), prepared.source().clone());
+        let done = if prepared.redacts {
+            self.ingest_redaction(prepared).await?
+        } else {
+            self.apply(prepared).await?
+        };
+        match done {
+            Done::Duplicate(first) => Ok(Ingested { delivery: first, duplicate: true, outcomes: Vec::new() }),
+            Done::Stored(outcomes) => {
+                Ok(Ingested { delivery: id, duplicate: false, outcomes: outcomes.into_domain(&source)? })
+            }
+        }
+    }
+
+    async fn ingest_redaction(&self, prepared: Arc<Prepared>) -> Result<Done, Error> {
         let redaction = prepared.redaction();
         let candidates = self.read(move |connection| redact::candidates(connection, &redaction)).await?;
         let done = self
+            .tables
             .write_feed(move |connection, bodies| {
                 let done = prepared.write(connection, bodies, &candidates)?;
                 sql::VALUE_PUT.on(connection)?.execute((SCRUB, 1))?;
@@ -174,47 +185,121 @@ impl SqliteStore {
         Ok(done)
     }
 
-    /// Empties the write-ahead log. False: not possible now.
+    /// Empties the journal and the write-ahead log. False: not possible now.
     async fn scrub(&self) -> Result<bool, Error> {
-        let path = self.db.path().to_owned();
+        if !self.threads.clear().await {
+            return Ok(false);
+        }
+        let path = self.tables.db.path().to_owned();
         let scrubbed = tokio::task::spawn_blocking(move || redact::scrub_log(&path)).await.unwrap_or(false);
         if scrubbed {
-            self.write(|connection, _| Ok(sql::VALUE_PUT.on(connection)?.execute((SCRUB, 0))?)).await?;
+            self.tables.write(|connection, _| Ok(sql::VALUE_PUT.on(connection)?.execute((SCRUB, 0))?)).await?;
         }
         Ok(scrubbed)
     }
 }
 
+impl Tables {
+    /// A job that may append to the feed and says how far. Whoever reads the feed is told whether or not the caller
+    /// waits: otherwise nobody would hear of a change whose caller has gone away.
+    async fn write_feed<T: Send + 'static>(
+        self: &Arc<Self>,
+        job: impl FnOnce(&Connection, &BodyLog) -> Result<(T, u64), DbError> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (job, told) = (self.secured(job), self.tell_feed());
+        Ok(self.db.write_then(job, told).await?.0)
+    }
+
+    /// The same for a job that fails before its first row or not at all; see [`Db::write_checked`].
+    async fn write_feed_checked<T: Send + 'static>(
+        self: &Arc<Self>,
+        job: impl FnOnce(&Connection, &BodyLog) -> Result<(T, u64), DbError> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (job, told) = (self.secured(job), self.tell_feed());
+        Ok(self.db.write_checked(job, told).await?.0)
+    }
+
+    /// Tells the feed's readers how far it is durable.
+    fn tell_feed<T>(self: &Arc<Self>) -> impl FnOnce(&(T, u64)) + Send + 'static {
+        let tables = self.clone();
+        move |(_, position)| {
+            // Answers come in the order of commits or later, so nothing up to the position is still in doubt.
+            if *position > tables.durable.fetch_max(*position, Ordering::AcqRel) {
+                tables.signal.grew();
+            }
+        }
+    }
+
+    /// What SQLite frees is zeroed from the first job on, and not only while it redacts: an older version of what is
+    /// redacted later would otherwise survive in free pages.
+    fn secured<T>(
+        self: &Arc<Self>,
+        job: impl FnOnce(&Connection, &BodyLog) -> Result<T, DbError> + Send + 'static,
+    ) -> impl FnOnce(&Connection) -> Result<T, DbError> + Send + 'static {
+        let tables = self.clone();
+        move |connection| {
+            if !tables.secured.load(Ordering::Relaxed) {
+                connection.query_row("PRAGMA secure_delete = ON", [], |_| Ok(()))?;
+                tables.secured.store(true, Ordering::Relaxed);
+            }
+            job(connection, &tables.bodies)
+        }
+    }
+
+    fn durable(&self) -> u64 {
+        self.durable.load(Ordering::Acquire)
+    }
+
+    async fn write<T: Send + 'static>(
+        self: &Arc<Self>,
+        job: impl FnOnce(&Connection, &BodyLog) -> Result<T, DbError> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.db.write(self.secured(job)).await
+    }
+
+    /// Reads what is committed.
+    async fn read<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Connection) -> Result<T, DbError> + Send + 'static,
+    ) -> Result<T, Error> {
+        // A transaction makes every statement of the job see the same state.
+        self.db.read(move |connection| job(&*connection.transaction()?)).await
+    }
+}
+
 fn cannot_open(folder: &Path, error: std::io::Error) -> Error {
-    Error::unavailable(format!("the folder for raw bodies {} cannot be used", folder.display())).with_source(error)
+    Error::unavailable(format!("the folder {} cannot be used", folder.display())).with_source(error)
+}
+
+/// Everything about a delivery that needs no database.
+async fn prepare(delivery: NewDelivery) -> Result<Arc<Prepared>, Error> {
+    if delivery.body.len() <= HASH_HERE_BYTES {
+        return Ok(Arc::new(Prepared::new(delivery)));
+    }
+    let prepared = tokio::task::spawn_blocking(move || Prepared::new(delivery)).await;
+    prepared.map(Arc::new).map_err(|error| Error::internal("a delivery could not be prepared").with_source(error))
 }
 
 #[async_trait]
 impl Store for SqliteStore {
     async fn ingest(&self, delivery: NewDelivery) -> Result<Ingested, Error> {
-        let (id, source): (DeliveryId, SourceId) = (delivery.delivery, delivery.source.clone());
-        let prepared = if delivery.body.len() > HASH_HERE_BYTES {
-            let prepared = tokio::task::spawn_blocking(move || Prepared::new(delivery)).await;
-            prepared.map_err(|error| Error::internal("a delivery could not be prepared").with_source(error))?
-        } else {
-            Prepared::new(delivery)
-        };
-        let done = if prepared.redacts {
-            self.ingest_redaction(prepared).await?
-        } else {
-            let job = move |connection: &Connection, bodies: &BodyLog| {
-                let done = prepared.write(connection, bodies, &Candidates::default())?;
-                let position = done.position();
-                Ok((done, position))
-            };
-            self.write_feed_checked(job).await?
-        };
-        match done {
-            Done::Duplicate(first) => Ok(Ingested { delivery: first, duplicate: true, outcomes: Vec::new() }),
-            Done::Stored(outcomes) => {
-                Ok(Ingested { delivery: id, duplicate: false, outcomes: outcomes.into_domain(&source)? })
+        self.ingest_prepared(prepare(delivery).await?).await
+    }
+
+    async fn accept(&self, delivery: NewDelivery) -> Result<Accepted, Error> {
+        let small = delivery.body.len() <= RECORD_BYTES_MAX;
+        if !small || !(self.journals_always || self.threads.arrivals.is_busy()) {
+            return Ok(Accepted::Applied(self.ingest(delivery).await?));
+        }
+        let (id, record) = (delivery.delivery, record::write(&delivery));
+        let prepared = prepare(delivery).await?;
+        if !prepared.redacts && record.len() <= RECORD_BYTES_MAX {
+            match self.threads.keep(prepared.clone(), record).await? {
+                Kept::Durable => return Ok(Accepted::Durable(id)),
+                Kept::Suspect => {}
             }
         }
+        Ok(Accepted::Applied(self.ingest_prepared(prepared).await?))
     }
 
     async fn get_entries(&self, client: &ClientId, keys: Vec<EntryKey>) -> Result<Vec<Option<Entry>>, Error> {
@@ -227,7 +312,8 @@ impl Store for SqliteStore {
     }
 
     async fn export(&self, query: ExportQuery) -> Result<Export, Error> {
-        export::start(self.db.clone(), query).await
+        self.threads.arrivals.settle().await?;
+        export::start(self.tables.db.clone(), query).await
     }
 
     async fn invalidate(&self, invalidation: Invalidation) -> Result<u64, Error> {
@@ -243,7 +329,7 @@ impl Store for SqliteStore {
                 let step = invalidate::step(connection, bodies, &request, progress)?;
                 Ok((step, feed::end(connection)?))
             };
-            match self.write_feed(step).await? {
+            match self.tables.write_feed(step).await? {
                 Step::More(next) => progress = next,
                 Step::Done(invalidated) => return Ok(invalidated),
             }
@@ -256,40 +342,43 @@ impl Store for SqliteStore {
         delivery: DeliveryId,
         include_body: bool,
     ) -> Result<Option<(Delivery, Option<Bytes>)>, Error> {
-        let (client, bodies) = (client.clone(), self.bodies.clone());
-        self.read(move |connection| query::delivery(connection, &bodies, &client, delivery, include_body)).await
+        let (client, tables) = (client.clone(), self.tables.clone());
+        self.read(move |connection| query::delivery(connection, &tables.bodies, &client, delivery, include_body)).await
     }
 
     async fn list_deliveries(&self, query: DeliveryQuery) -> Result<DeliveryPage, Error> {
-        let bodies = self.bodies.clone();
-        self.read(move |connection| query::deliveries(connection, &bodies, &query)).await
+        let tables = self.tables.clone();
+        self.read(move |connection| query::deliveries(connection, &tables.bodies, &query)).await
     }
 
     async fn feed_end(&self, _client: &ClientId) -> Result<u64, Error> {
-        Ok(self.durable())
+        self.threads.arrivals.settle().await?;
+        Ok(self.tables.durable())
     }
 
     async fn read_feed(&self, query: FeedQuery) -> Result<FeedPage, Error> {
+        self.threads.arrivals.settle().await?;
         // Read before the transaction begins, so that it is no newer than what the transaction sees.
-        let durable = self.durable();
-        self.read(move |connection| feed::page(connection, &query, durable)).await
+        let durable = self.tables.durable();
+        self.tables.read(move |connection| feed::page(connection, &query, durable)).await
     }
 
     async fn read_outbox(&self, limit: usize) -> Result<OutboxBatch, Error> {
-        let durable = self.durable();
-        let mut batch = self.read(move |connection| feed::outbox(connection, limit, durable)).await?;
+        let durable = self.tables.durable();
+        let mut batch = self.tables.read(move |connection| feed::outbox(connection, limit, durable)).await?;
         batch.old_until = self.opened_at;
         Ok(batch)
     }
 
     async fn finish_outbox(&self, batch: &OutboxBatch, at: Timestamp) -> Result<(), Error> {
         let through = batch.through;
-        self.write(move |connection, _| feed::finish(connection, through, at)).await
+        self.tables.write(move |connection, _| feed::finish(connection, through, at)).await
     }
 
     async fn sweep(&self, now: Timestamp, limits: RetentionLimits) -> Result<Swept, Error> {
         let walk = std::mem::take(&mut *self.marks_walk.lock().unwrap_or_else(PoisonError::into_inner));
         let (mut walk, found, scrub) = self
+            .tables
             .read(move |connection| {
                 let found = sweep::find(connection, &walk, now)?;
                 Ok((walk, found, feed::value(connection, SCRUB)? != 0))
@@ -300,11 +389,11 @@ impl Store for SqliteStore {
         if scrub {
             self.scrub().await?;
         }
-        self.write(move |connection, bodies| sweep::forget(connection, bodies, &found, now, limits)).await
+        self.tables.write(move |connection, bodies| sweep::forget(connection, bodies, &found, now, limits)).await
     }
 
     fn signal(&self) -> &FeedSignal {
-        &self.signal
+        &self.tables.signal
     }
 }
 

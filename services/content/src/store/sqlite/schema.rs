@@ -145,8 +145,8 @@ CREATE TABLE invalidations (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX invalidations_at ON invalidations (at);
 
--- Single values: `feed_floor` (changes up to it are forgotten), `scrub` (1 while the write-ahead log may have redacted
--- bytes).
+-- Single values: `feed_floor` (changes up to it are forgotten), `scrub` (1 while the journal and the write-ahead log may
+-- have redacted bytes), `journal_applied` (the journal's records up to it are in these tables).
 CREATE TABLE content_values (
     name TEXT PRIMARY KEY NOT NULL,
     value INTEGER NOT NULL

@@ -109,7 +109,7 @@ async fn a_full_disk_is_unavailable_and_leaves_everything_consistent() {
         file.write_all_at(bytes, offset)
     });
     let log = BodyLog::with_write(&folder.path().join("bodies"), 1 << 20, write_at).expect("opens");
-    let store = SqliteStore::with_bodies(database(folder.path()), log).expect("opens");
+    let store = SqliteStore::with_bodies(database(folder.path()), log, &folder.path().join("journal")).expect("opens");
     let new = |number: usize| NewDelivery {
         dedup_keys: vec![format!("id:{number}")],
         body: Bytes::from(vec![b'x'; 50]),
@@ -173,7 +173,7 @@ async fn what_a_power_cut_could_take_back_is_neither_told_nor_published() {
         ingest(&store, upsert(id, 10, "a")).await;
     }
     // As if the second were committed and its sync still under way.
-    store.durable.store(1, Ordering::SeqCst);
+    store.tables.durable.store(1, Ordering::SeqCst);
     assert_eq!(feed(&store, 0, false).await.len(), 1);
     assert_eq!(store.read_outbox(10).await.expect("outbox").through, 1);
     assert_eq!(store.feed_end(&client("acme")).await.expect("end"), 1);

@@ -1,0 +1,325 @@
+//! Deliveries on their way into the tables, in the order in which they came.
+//!
+//! ```text
+//!            few at a time                             answer: what each change did
+//! delivery --------------------------------> arrivals --> applier --> tables
+//!      |                                        ^
+//!      +----> journal thread: one sync for all -+
+//!             many at a time      answer: durable
+//! ```
+//!
+//! **Invariants**
+//! - What the journal thread answered is in the journal until it is in the tables (P1), and a restart applies what it
+//!   finds there by the same code.
+//! - Deliveries are applied in the order in which they entered here; those of the journal enter in the order of the
+//!   journal.
+//! - Whoever waits by [`Arrivals::settle`] sees everything that had entered before.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use freshet_kit::{Error, ErrorKind};
+use tokio::sync::oneshot;
+
+use super::ingest::{Done, Prepared};
+
+/// So many deliveries at once are many: from then on the journal is used for a while.
+const MANY: usize = 12;
+
+/// For how long it is used.
+const BUSY: Duration = Duration::from_millis(200);
+
+/// Deliveries that may wait to be applied; more have to wait for the journal.
+const WAITING_MAX: usize = 16_384;
+
+/// Most deliveries in one transaction. Others who write wait for as long as it takes.
+pub(super) const BATCH_MAX: usize = 2_048;
+
+/// The longest pause between transactions when nobody waits for one: larger transactions write each page less often.
+const PAUSE_MAX: Duration = Duration::from_millis(100);
+
+/// So many times as long as the last transaction took.
+const PAUSE_TIMES: u32 = 4;
+
+/// A delivery that is to be applied.
+pub(super) struct Arrival {
+    pub(super) prepared: Arc<Prepared>,
+    /// Its number in the journal, if it is there: then it stays here until it is in the tables.
+    pub(super) journaled: Option<u64>,
+    /// Who waits for what it did.
+    pub(super) answer: Option<oneshot::Sender<Result<Done, Error>>>,
+}
+
+/// The queue.
+#[derive(Default)]
+pub(super) struct Arrivals {
+    state: Mutex<State>,
+    /// Something entered, somebody waits, or it ends.
+    entered: Condvar,
+    /// Something left.
+    left: Condvar,
+    /// Up to this time, in microseconds since the epoch of [`clock`], many come.
+    busy_until: AtomicU64,
+}
+
+#[derive(Default)]
+struct State {
+    queue: VecDeque<(u64, Arrival)>,
+    /// The tickets of what the applier has taken.
+    taken: VecDeque<u64>,
+    next_ticket: u64,
+    /// How many in the queue somebody waits for.
+    awaited: usize,
+    /// Marks of all of them, and how often.
+    marks: HashMap<[u8; 16], u32>,
+    waiters: Vec<(u64, oneshot::Sender<Result<(), Error>>)>,
+    /// The last record of the journal that is in the tables, as are all before it.
+    applied: u64,
+    /// The first record of the journal that could not be applied. It stays there.
+    stuck: Option<u64>,
+    failing: bool,
+    closing: bool,
+}
+
+impl Arrivals {
+    pub(super) fn new(applied: u64) -> Self {
+        let state = State { applied, ..State::default() };
+        Self { state: Mutex::new(state), ..Self::default() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// True while many come and the tables take them.
+    pub(super) fn is_busy(&self) -> bool {
+        self.busy_until.load(Ordering::Relaxed) > clock() && !self.state().failing
+    }
+
+    fn many(&self) {
+        self.busy_until.store(clock() + BUSY.as_micros() as u64, Ordering::Relaxed);
+    }
+
+    /// Puts them at the end, in their order.
+    pub(super) fn enter(&self, arrivals: impl IntoIterator<Item = Arrival>) {
+        let mut state = self.state();
+        let was_empty = state.queue.is_empty();
+        for arrival in arrivals {
+            for mark in arrival.prepared.marks() {
+                *state.marks.entry(*mark).or_default() += 1;
+            }
+            state.next_ticket += 1;
+            let ticket = state.next_ticket;
+            state.push(ticket, arrival, VecDeque::push_back);
+        }
+        if state.queue.len() >= MANY {
+            self.many();
+        }
+        // While it pauses, the applier need not be woken for each.
+        let wakes = was_empty || state.is_due();
+        drop(state);
+        if wakes {
+            self.entered.notify_one();
+        }
+    }
+
+    /// True if one of them has one of the marks.
+    pub(super) fn has_mark(&self, marks: &[[u8; 16]]) -> bool {
+        let state = self.state();
+        marks.iter().any(|mark| state.marks.contains_key(mark))
+    }
+
+    /// Returns once everything that has entered is in the tables, or could not be applied now.
+    pub(super) async fn settle(&self) -> Result<(), Error> {
+        let wait = self.wait();
+        match wait {
+            Some(wait) => wait.await.unwrap_or_else(|_| Err(closed())),
+            None => Ok(()),
+        }
+    }
+
+    /// The same for a thread.
+    pub(super) fn settle_blocking(&self) -> Result<(), Error> {
+        self.wait().map_or(Ok(()), |wait| wait.blocking_recv().unwrap_or_else(|_| Err(closed())))
+    }
+
+    fn wait(&self) -> Option<oneshot::Receiver<Result<(), Error>>> {
+        let mut state = self.state();
+        if state.queue.is_empty() && state.taken.is_empty() {
+            return None;
+        }
+        let (tell, told) = oneshot::channel();
+        let ticket = state.next_ticket;
+        state.waiters.push((ticket, tell));
+        drop(state);
+        self.entered.notify_one();
+        Some(told)
+    }
+
+    /// What is to be applied next, in one transaction; none when it is the end. `took` is how long the last one took.
+    pub(super) fn next(&self, took: Duration) -> Option<Vec<Arrival>> {
+        let at = Instant::now() + (took * PAUSE_TIMES).min(PAUSE_MAX);
+        let mut state = self.state();
+        loop {
+            let now = Instant::now();
+            if state.is_due() || (!state.queue.is_empty() && now >= at) {
+                break;
+            }
+            if state.closing {
+                return None;
+            }
+            state = if state.queue.is_empty() {
+                self.entered.wait(state).unwrap_or_else(PoisonError::into_inner)
+            } else {
+                self.entered.wait_timeout(state, at - now).unwrap_or_else(PoisonError::into_inner).0
+            };
+        }
+        let count = state.queue.len().min(BATCH_MAX);
+        if count >= MANY {
+            self.many();
+        }
+        let (tickets, batch): (Vec<u64>, Vec<Arrival>) = state.queue.drain(..count).unzip();
+        state.taken.extend(tickets);
+        state.awaited -= batch.iter().filter(|arrival| arrival.answer.is_some()).count();
+        Some(batch)
+    }
+
+    /// The first `count` of those that were taken are in the tables, up to this record of the journal.
+    pub(super) fn applied<'p>(&self, prepared: impl Iterator<Item = &'p Arc<Prepared>>, through: Option<u64>) {
+        let mut state = self.state();
+        state.failing = false;
+        for prepared in prepared {
+            state.taken.pop_front();
+            state.forget(prepared);
+        }
+        if let Some(through) = through {
+            state.applied = state.applied.max(state.capped(through));
+        }
+        state.tell();
+        drop(state);
+        self.left.notify_all();
+    }
+
+    /// The one that was taken cannot be applied. It stays in the journal if it is there.
+    pub(super) fn stuck(&self, arrival: &Arrival) {
+        let mut state = self.state();
+        state.taken.pop_front();
+        state.forget(&arrival.prepared);
+        state.stuck = state.stuck.or(arrival.journaled);
+        state.tell();
+    }
+
+    /// Those that were taken could not be applied now. Those of the journal are tried again, the others are answered
+    /// with the error.
+    pub(super) fn failed(&self, batch: Vec<Arrival>, error: &Error) {
+        let mut state = self.state();
+        state.failing = true;
+        let tickets = std::mem::take(&mut state.taken);
+        for (ticket, arrival) in tickets.into_iter().zip(batch).rev() {
+            if arrival.journaled.is_some() {
+                state.push(ticket, arrival, VecDeque::push_front);
+            } else {
+                state.forget(&arrival.prepared);
+                if let Some(answer) = arrival.answer {
+                    let _ = answer.send(Err(same(error)));
+                }
+            }
+        }
+        for (_, waiter) in state.waiters.drain(..) {
+            let _ = waiter.send(Err(same(error)));
+        }
+        drop(state);
+        self.left.notify_all();
+    }
+
+    /// How far the journal is in the tables, seen from a record that a transaction has just applied.
+    pub(super) fn capped(&self, through: u64) -> u64 {
+        self.state().capped(through)
+    }
+
+    /// Waits until there is room: few enough wait, and `fits` says of the last applied record of the journal that there is.
+    /// An error if there is none because nothing can be applied now.
+    pub(super) fn wait_for_room(&self, fits: impl Fn(u64) -> bool) -> Result<(), Error> {
+        let mut state = self.state();
+        while state.queue.len() >= WAITING_MAX || !fits(state.applied) {
+            if state.failing || state.stuck.is_some() {
+                return Err(Error::new(ErrorKind::Busy, "STORE_BUSY", "the store has too much to write")
+                    .retry_after(Duration::from_secs(1)));
+            }
+            self.entered.notify_one();
+            state = self.left.wait_timeout(state, PAUSE_MAX).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        Ok(())
+    }
+
+    /// True if everything that was ever in the journal is in the tables.
+    pub(super) fn has_applied_all(&self) -> bool {
+        let state = self.state();
+        state.queue.is_empty() && state.taken.is_empty() && state.stuck.is_none()
+    }
+
+    /// Ends the applier once nothing is left to apply.
+    pub(super) fn close(&self) {
+        self.state().closing = true;
+        self.entered.notify_one();
+    }
+
+    /// True once it has been told to end.
+    pub(super) fn is_closing(&self) -> bool {
+        self.state().closing
+    }
+}
+
+impl State {
+    /// Somebody waits, or there is enough for a transaction.
+    fn is_due(&self) -> bool {
+        let is_awaited = self.closing || self.awaited > 0 || !self.waiters.is_empty();
+        !self.queue.is_empty() && (is_awaited || self.queue.len() >= BATCH_MAX)
+    }
+
+    fn push(&mut self, ticket: u64, arrival: Arrival, push: fn(&mut VecDeque<(u64, Arrival)>, (u64, Arrival))) {
+        self.awaited += usize::from(arrival.answer.is_some());
+        push(&mut self.queue, (ticket, arrival));
+    }
+
+    fn capped(&self, through: u64) -> u64 {
+        self.stuck.map_or(through, |stuck| through.min(stuck - 1))
+    }
+
+    fn forget(&mut self, prepared: &Prepared) {
+        for mark in prepared.marks() {
+            if let Some(count) = self.marks.get_mut(mark) {
+                *count -= 1;
+                if *count == 0 {
+                    self.marks.remove(mark);
+                }
+            }
+        }
+    }
+
+    /// Tells those whose deliveries have all left.
+    fn tell(&mut self) {
+        let first = self.taken.front().or(self.queue.front().map(|(ticket, _)| ticket)).copied();
+        let (done, waiting): (Vec<_>, Vec<_>) =
+            self.waiters.drain(..).partition(|(ticket, _)| first.is_none_or(|first| first > *ticket));
+        self.waiters = waiting;
+        done.into_iter().for_each(|(_, waiter)| drop(waiter.send(Ok(()))));
+    }
+}
+
+/// Microseconds since some moment of this process.
+fn clock() -> u64 {
+    static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+    START.get_or_init(Instant::now).elapsed().as_micros() as u64
+}
+
+/// An error for one more of those whom it concerns.
+pub(super) fn same(error: &Error) -> Error {
+    Error::new(error.kind(), error.reason(), error.message())
+}
+
+pub(super) fn closed() -> Error {
+    Error::unavailable("the store is closed")
+}

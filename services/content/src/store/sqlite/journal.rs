@@ -1,0 +1,279 @@
+//! Deliveries that are durable and not yet in the tables: a ring of files beside the database.
+//!
+//! A file is a row of records: 4 bytes length, 4 bytes CRC-32 of the rest, 8 bytes number, then the bytes, integers little
+//! endian. Numbers grow by one from record to record. A file is written again from its beginning once everything in it is
+//! in the tables, so a record counts only if its number follows the one before it: what is behind the last one is older.
+//!
+//! Written over blocks that exist, a sync has no file to grow; that halves its time (see `docs/operations/speed.md`).
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use super::bodies::WriteAt;
+
+/// Files in the ring.
+const FILES: usize = 4;
+
+/// Most bytes of one file.
+const FILE_BYTES: u64 = 16 << 20;
+
+const HEADER_BYTES: usize = 16;
+
+/// A record that was found when the files were opened.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    pub(super) number: u64,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// The ring.
+pub(super) struct Journal {
+    files: Vec<RingFile>,
+    write_at: WriteAt,
+    file_bytes: u64,
+    current: usize,
+    end: u64,
+    /// The number of the next record.
+    next: u64,
+    /// After a failed sync nobody knows what the disk has.
+    broken: bool,
+}
+
+struct RingFile {
+    file: File,
+    /// The number of the last record in it, 0 if it is empty.
+    last: u64,
+}
+
+impl Journal {
+    /// Opens the ring, and reads what is in it behind the record `applied`, oldest first. Writing begins with a file that
+    /// has nothing of that.
+    pub(super) fn open(folder: &Path, applied: u64) -> io::Result<(Self, Vec<Found>)> {
+        Self::with_write(folder, applied, FILE_BYTES, Box::new(|file, bytes, offset| file.write_all_at(bytes, offset)))
+    }
+
+    pub(super) fn with_write(
+        folder: &Path,
+        applied: u64,
+        file_bytes: u64,
+        write_at: WriteAt,
+    ) -> io::Result<(Self, Vec<Found>)> {
+        std::fs::create_dir_all(folder)?;
+        let mut files = Vec::with_capacity(FILES);
+        let mut found = Vec::new();
+        for number in 0..FILES {
+            let path = folder.join(format!("{number}.journal"));
+            let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
+            let records = records(&std::fs::read(&path)?);
+            files.push(RingFile { file, last: records.last().map_or(0, |record| record.number) });
+            found.extend(records.into_iter().filter(|record| record.number > applied));
+        }
+        File::open(folder)?.sync_all()?;
+        found.sort_unstable_by_key(|record| record.number);
+        let last = files.iter().map(|file| file.last).max().unwrap_or(0);
+        // The fullest file is the last one to be written again.
+        let current = (0..FILES).max_by_key(|index| files[*index].last).unwrap_or(0);
+        let mut journal =
+            Self { files, write_at, file_bytes, current, end: file_bytes, next: 1 + last.max(applied), broken: false };
+        if last == 0 {
+            journal.end = 0;
+        }
+        Ok((journal, found))
+    }
+
+    /// True if so many bytes in so many records can be appended while everything up to the record `applied` is in the
+    /// tables.
+    pub(super) fn has_room(&self, bytes: usize, records: usize, applied: u64) -> bool {
+        let bytes = (bytes + records * HEADER_BYTES) as u64;
+        self.end + bytes <= self.file_bytes || self.files[(self.current + 1) % FILES].last <= applied
+    }
+
+    /// Appends records and returns the number of the first of them once all are durable. There must be room. After an
+    /// error none of them counts, but it may be found when the files are opened again.
+    pub(super) fn append<'r>(&mut self, records: impl Iterator<Item = &'r [u8]>) -> io::Result<u64> {
+        if self.broken {
+            return Err(io::Error::other("an earlier sync failed; restart to see what is durable"));
+        }
+        let first = self.next;
+        let (mut buffer, mut number) = (Vec::new(), first);
+        for record in records {
+            write_record(&mut buffer, number, record)?;
+            number += 1;
+        }
+        let fits = self.end + buffer.len() as u64 <= self.file_bytes;
+        let (current, end) = if fits { (self.current, self.end) } else { ((self.current + 1) % FILES, 0) };
+        let ring_file = &mut self.files[current];
+        (self.write_at)(&ring_file.file, &buffer, end)?;
+        if let Err(error) = ring_file.file.sync_data() {
+            self.broken = true;
+            return Err(error);
+        }
+        ring_file.last = number - 1;
+        (self.current, self.end, self.next) = (current, end + buffer.len() as u64, number);
+        Ok(first)
+    }
+
+    /// Removes every byte. Everything must be in the tables.
+    pub(super) fn clear(&mut self) -> io::Result<()> {
+        for ring_file in &mut self.files {
+            ring_file.file.set_len(0)?;
+            ring_file.file.sync_all()?;
+            ring_file.last = 0;
+        }
+        (self.current, self.end) = (0, 0);
+        Ok(())
+    }
+}
+
+fn write_record(buffer: &mut Vec<u8>, number: u64, bytes: &[u8]) -> io::Result<()> {
+    let length = u32::try_from(bytes.len()).map_err(io::Error::other)?;
+    let start = buffer.len();
+    buffer.extend_from_slice(&length.to_le_bytes());
+    buffer.extend_from_slice(&[0; 4]);
+    buffer.extend_from_slice(&number.to_le_bytes());
+    buffer.extend_from_slice(bytes);
+    let crc = crc32fast::hash(&buffer[start + 8..]);
+    buffer[start + 4..start + 8].copy_from_slice(&crc.to_le_bytes());
+    Ok(())
+}
+
+/// The records of a file, up to the first one that is torn or older.
+fn records(mut bytes: &[u8]) -> Vec<Found> {
+    let mut found: Vec<Found> = Vec::new();
+    while let Some((header, rest)) = bytes.split_at_checked(HEADER_BYTES) {
+        let field = |range: std::ops::Range<usize>| {
+            let mut field = [0; 8];
+            field[..range.len()].copy_from_slice(&header[range]);
+            u64::from_le_bytes(field)
+        };
+        let (length, crc, number) = (field(0..4) as usize, field(4..8), field(8..16));
+        let follows = found.last().map_or(number > 0, |last| number == last.number + 1);
+        if !follows || rest.len() < length || u64::from(crc32fast::hash(&bytes[8..HEADER_BYTES + length])) != crc {
+            break;
+        }
+        found.push(Found { number, bytes: rest[..length].to_vec() });
+        bytes = &rest[length..];
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    fn small(folder: &Path, applied: u64) -> (Journal, Vec<Found>) {
+        let write_at: WriteAt = Box::new(|file, bytes, offset| file.write_all_at(bytes, offset));
+        Journal::with_write(folder, applied, 100, write_at).expect("opens")
+    }
+
+    fn append(journal: &mut Journal, records: &[&str]) -> u64 {
+        journal.append(records.iter().map(|record| record.as_bytes())).expect("appended")
+    }
+
+    fn texts(found: &[Found]) -> Vec<(u64, &str)> {
+        found.iter().map(|found| (found.number, std::str::from_utf8(&found.bytes).expect("text"))).collect()
+    }
+
+    #[test]
+    fn records_come_back_in_their_order_behind_what_is_applied() {
+        let folder = tempfile::tempdir().expect("folder");
+        let (mut journal, found) = small(folder.path(), 0);
+        assert_eq!(found, []);
+        assert_eq!(append(&mut journal, &["one", ""]), 1);
+        assert_eq!(append(&mut journal, &["three"]), 3);
+        drop(journal);
+        let (mut journal, found) = small(folder.path(), 1);
+        assert_eq!(texts(&found), [(2, ""), (3, "three")]);
+        assert_eq!(append(&mut journal, &["four"]), 4);
+        drop(journal);
+        let (journal, found) = small(folder.path(), 0);
+        assert_eq!(texts(&found), [(1, "one"), (2, ""), (3, "three"), (4, "four")]);
+        drop(journal);
+        assert_eq!(small(folder.path(), 9).0.next, 10, "no number comes twice");
+    }
+
+    #[test]
+    fn a_file_is_written_again_only_when_everything_in_it_is_applied() {
+        let folder = tempfile::tempdir().expect("folder");
+        let (mut journal, _) = small(folder.path(), 0);
+        let record = "0123456789";
+        let mut written = 0;
+        // Three records of 26 bytes fit into a file.
+        while journal.has_room(record.len(), 1, 0) {
+            written = append(&mut journal, &[record]);
+        }
+        assert_eq!(written, 12, "every file is full");
+        assert!(!journal.has_room(10, 1, 2) && journal.has_room(10, 1, 3));
+        assert_eq!(append(&mut journal, &["new"]), 13);
+        drop(journal);
+        let (_, found) = small(folder.path(), 3);
+        let numbers: Vec<u64> = found.iter().map(|found| found.number).collect();
+        assert_eq!(numbers, (4..=13).collect::<Vec<u64>>(), "the old tail behind 13 does not count");
+    }
+
+    #[test]
+    fn an_old_record_behind_the_last_one_does_not_count_though_it_is_whole() {
+        let folder = tempfile::tempdir().expect("folder");
+        let (mut journal, _) = small(folder.path(), 0);
+        for _ in 0..13 {
+            append(&mut journal, &["0123456789"]);
+        }
+        // Number 13 lies where 1 was, and 2 and 3 are still behind it.
+        drop(journal);
+        let numbers: Vec<u64> = small(folder.path(), 0).1.iter().map(|found| found.number).collect();
+        assert_eq!(numbers, (4..=13).collect::<Vec<u64>>());
+    }
+
+    #[test]
+    fn torn_and_broken_records_end_a_file_and_nothing_panics() {
+        let mut whole = Vec::new();
+        write_record(&mut whole, 7, b"seven").expect("written");
+        write_record(&mut whole, 8, b"eight").expect("written");
+        for length in 0..whole.len() {
+            assert!(records(&whole[..length]).len() <= 1);
+        }
+        for broken in 0..whole.len() {
+            let mut bytes = whole.clone();
+            bytes[broken] ^= 0x10;
+            let expected = if broken < whole.len() / 2 { 0 } else { 1 };
+            assert_eq!(records(&bytes).len(), expected, "byte {broken}");
+        }
+        assert_eq!(records(&[0xff; 64]), []);
+        assert_eq!(records(&[0; 64]), []);
+        assert_eq!(records(&whole).len(), 2);
+    }
+
+    #[test]
+    fn a_failed_write_is_overwritten_and_clearing_leaves_no_byte() {
+        let folder = tempfile::tempdir().expect("folder");
+        let full = Arc::new(AtomicBool::new(false));
+        let disk = full.clone();
+        let write_at: WriteAt = Box::new(move |file, bytes, offset| {
+            if disk.load(Ordering::SeqCst) {
+                file.write_all_at(&bytes[..bytes.len() / 2], offset)?;
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            file.write_all_at(bytes, offset)
+        });
+        let (mut journal, _) = Journal::with_write(folder.path(), 0, 1_000, write_at).expect("opens");
+        append(&mut journal, &["one"]);
+        full.store(true, Ordering::SeqCst);
+        assert!(journal.append([&b"lost"[..]].into_iter()).is_err());
+        full.store(false, Ordering::SeqCst);
+        assert_eq!(append(&mut journal, &["two"]), 2);
+        drop(journal);
+        let (mut journal, found) = small(folder.path(), 0);
+        assert_eq!(texts(&found), [(1, "one"), (2, "two")]);
+        journal.clear().expect("cleared");
+        assert_eq!(append(&mut journal, &["three"]), 3);
+        journal.clear().expect("cleared");
+        for file in std::fs::read_dir(folder.path()).expect("folder") {
+            assert_eq!(file.expect("file").metadata().expect("metadata").len(), 0);
+        }
+    }
+}

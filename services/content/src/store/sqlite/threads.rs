@@ -1,0 +1,333 @@
+//! The two threads beside the writer: one makes deliveries durable in the journal, one applies what has arrived.
+
+use std::collections::{HashSet, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use freshet_kit::error::chain;
+use freshet_kit::{Error, ErrorKind};
+use freshet_sqlite::DbError;
+use futures::executor::block_on;
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use super::arrivals::{Arrival, Arrivals, closed, same};
+use super::bodies::BodyLog;
+use super::ingest::{Done, Prepared, body_error};
+use super::journal::Journal;
+use super::redact::Candidates;
+use super::{Tables, feed, sql};
+
+/// Up to this record of the journal everything is in the tables.
+pub(super) const JOURNAL_APPLIED: &str = "journal_applied";
+
+/// Most deliveries that are made durable at once, and how large they may be together.
+const GROUP_MAX: usize = 512;
+const GROUP_BYTES_MAX: usize = 4 << 20;
+
+/// Larger deliveries do not go through the journal: the copy would cost more than it saves.
+pub(super) const RECORD_BYTES_MAX: usize = 256 << 10;
+
+/// Deliveries that may wait for the journal.
+const QUEUE_MAX: usize = 8_192;
+
+/// What the tables refuse now they may take later.
+const TRY_AGAIN: Duration = Duration::from_millis(200);
+
+/// What the journal says of a delivery.
+pub(super) enum Kept {
+    /// It is durable and will be applied.
+    Durable,
+    /// It may be a duplicate, which only the tables can tell.
+    Suspect,
+}
+
+enum Job {
+    Keep { prepared: Arc<Prepared>, record: Vec<u8>, answer: oneshot::Sender<Result<Kept, Error>> },
+    Clear(oneshot::Sender<bool>),
+}
+
+/// What they share with the store.
+pub(super) struct Threads {
+    pub(super) arrivals: Arc<Arrivals>,
+    jobs: Mutex<Option<mpsc::SyncSender<Job>>>,
+    keeper: Option<JoinHandle<()>>,
+    applier: Option<JoinHandle<()>>,
+}
+
+impl Threads {
+    /// Starts both. Arrivals may have deliveries already, from an earlier process.
+    pub(super) fn start(tables: &Arc<Tables>, journal: Journal, arrivals: Arc<Arrivals>) -> std::io::Result<Self> {
+        let (jobs, queue) = mpsc::sync_channel(QUEUE_MAX);
+        let keeper = Keeper { tables: tables.clone(), arrivals: arrivals.clone(), journal };
+        let applier = Applier { tables: tables.clone(), arrivals: arrivals.clone() };
+        let named = |name: &str| std::thread::Builder::new().name(name.to_owned());
+        let keeper = named("content-journal").spawn(move || keeper.run(&queue))?;
+        let applier = named("content-apply").spawn(move || applier.run())?;
+        Ok(Self { arrivals, jobs: Mutex::new(Some(jobs)), keeper: Some(keeper), applier: Some(applier) })
+    }
+
+    /// Makes a delivery durable.
+    pub(super) async fn keep(&self, prepared: Arc<Prepared>, record: Vec<u8>) -> Result<Kept, Error> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Job::Keep { prepared, record, answer })?;
+        answered.await.unwrap_or_else(|_| Err(closed()))
+    }
+
+    /// Removes every byte from the journal once it is in the tables. False: not possible now.
+    pub(super) async fn clear(&self) -> bool {
+        let (tell, told) = oneshot::channel();
+        self.send(Job::Clear(tell)).is_ok() && told.await.unwrap_or(false)
+    }
+
+    fn send(&self, job: Job) -> Result<(), Error> {
+        let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        match jobs.as_ref().ok_or_else(closed)?.try_send(job) {
+            Ok(()) => Ok(()),
+            Err(mpsc::TrySendError::Full(_)) => Err(busy()),
+            Err(mpsc::TrySendError::Disconnected(_)) => Err(closed()),
+        }
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        self.jobs.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        // What the journal thread has still to keep needs the other one.
+        if let Some(keeper) = self.keeper.take() {
+            let _ = keeper.join();
+        }
+        self.arrivals.close();
+        if let Some(applier) = self.applier.take() {
+            let _ = applier.join();
+        }
+    }
+}
+
+/// Makes deliveries durable.
+struct Keeper {
+    tables: Arc<Tables>,
+    arrivals: Arc<Arrivals>,
+    journal: Journal,
+}
+
+type Keeping = (Arc<Prepared>, Vec<u8>, oneshot::Sender<Result<Kept, Error>>);
+
+impl Keeper {
+    /// Runs until every sender is gone.
+    fn run(mut self, jobs: &mpsc::Receiver<Job>) {
+        while let Ok(first) = jobs.recv() {
+            let (mut group, mut bytes, mut clear) = (Vec::new(), 0, None);
+            let mut next = Some(first);
+            while let Some(job) = next {
+                match job {
+                    Job::Keep { prepared, record, answer } => {
+                        bytes += record.len();
+                        group.push((prepared, record, answer));
+                    }
+                    Job::Clear(tell) => {
+                        clear = Some(tell);
+                        break;
+                    }
+                }
+                let has_room = group.len() < GROUP_MAX && bytes < GROUP_BYTES_MAX;
+                next = if has_room { jobs.try_recv().ok() } else { None };
+            }
+            if !group.is_empty() {
+                self.keep(group);
+            }
+            if let Some(tell) = clear {
+                let _ = tell.send(self.clear());
+            }
+        }
+        // Leaves nothing to be applied by the next start, if possible.
+        self.clear();
+    }
+
+    fn keep(&mut self, group: Vec<Keeping>) {
+        let group = self.sort_out(group);
+        if group.is_empty() {
+            return;
+        }
+        match self.append(&group) {
+            Ok(first) => {
+                let (arrivals, answers): (Vec<_>, Vec<_>) = group
+                    .into_iter()
+                    .zip(first..)
+                    .map(|((prepared, _, answer), number)| {
+                        (Arrival { prepared, journaled: Some(number), answer: None }, answer)
+                    })
+                    .unzip();
+                // Before the answers: whoever reads after one of them must find something to wait for.
+                self.arrivals.enter(arrivals);
+                answers.into_iter().for_each(|answer| drop(answer.send(Ok(Kept::Durable))));
+            }
+            Err(error) => group.into_iter().for_each(|(_, _, answer)| drop(answer.send(Err(same(&error))))),
+        }
+    }
+
+    /// Sends away what may be a duplicate.
+    fn sort_out(&self, group: Vec<Keeping>) -> Vec<Keeping> {
+        // In doubt, and if the tables cannot be read, everything may be one.
+        let known = self.known(&group).unwrap_or_else(|_| vec![true; group.len()]);
+        let mut seen = HashSet::new();
+        let mut clear = Vec::with_capacity(group.len());
+        for ((prepared, record, answer), known) in group.into_iter().zip(known) {
+            // Asked for before the tables are, they would be missed on their way from there to here.
+            if known || prepared.marks().iter().any(|mark| !seen.insert(*mark)) {
+                let _ = answer.send(Ok(Kept::Suspect));
+            } else {
+                clear.push((prepared, record, answer));
+            }
+        }
+        clear
+    }
+
+    /// Which of them have marks that are waiting or in the tables.
+    fn known(&self, group: &[Keeping]) -> Result<Vec<bool>, Error> {
+        // In this order: what is applied between the two is found by the second.
+        let waiting: Vec<bool> =
+            group.iter().map(|(prepared, ..)| self.arrivals.has_mark(prepared.marks())).collect();
+        self.tables.db.read_blocking(|connection| {
+            let transaction = connection.transaction()?;
+            let mut find = sql::DEDUP_FIND.on(&transaction)?;
+            let mut known = waiting;
+            for ((prepared, ..), known) in group.iter().zip(&mut known) {
+                for mark in prepared.marks() {
+                    *known = *known || find.exists([&mark[..]])?;
+                }
+            }
+            Ok(known)
+        })
+    }
+
+    fn append(&mut self, group: &[Keeping]) -> Result<u64, Error> {
+        let bytes = group.iter().map(|(_, record, _)| record.len()).sum();
+        let journal = &self.journal;
+        self.arrivals.wait_for_room(|applied| journal.has_room(bytes, group.len(), applied))?;
+        let records = group.iter().map(|(_, record, _)| &record[..]);
+        self.journal.append(records).map_err(|error| body_error(error).into())
+    }
+
+    fn clear(&mut self) -> bool {
+        let is_applied = self.arrivals.settle_blocking().is_ok() && self.arrivals.has_applied_all();
+        is_applied && self.journal.clear().is_ok()
+    }
+}
+
+/// Brings what has arrived into the tables.
+struct Applier {
+    tables: Arc<Tables>,
+    arrivals: Arc<Arrivals>,
+}
+
+impl Applier {
+    /// Runs until it is told to end and nothing is left, or what is left cannot be applied now.
+    fn run(self) {
+        let mut took = Duration::ZERO;
+        while let Some(batch) = self.arrivals.next(took) {
+            let begun = Instant::now();
+            if !self.apply(batch) {
+                if self.arrivals.is_closing() {
+                    return;
+                }
+                std::thread::sleep(TRY_AGAIN);
+            }
+            took = begun.elapsed();
+        }
+    }
+
+    /// False if something has to be tried again.
+    fn apply(&self, batch: Vec<Arrival>) -> bool {
+        let error = match self.attempt(&batch) {
+            Ok(results) => {
+                self.done(batch, results);
+                return true;
+            }
+            Err(error) => error,
+        };
+        tracing::warn!(deliveries = batch.len(), error = %chain(&error), "deliveries could not be applied together, trying each");
+        let mut rest = VecDeque::from(batch);
+        while let Some(arrival) = rest.pop_front() {
+            match self.attempt(std::slice::from_ref(&arrival)) {
+                Ok(results) => self.done(vec![arrival], results),
+                Err(error) if error.kind().is_transient() => {
+                    rest.push_front(arrival);
+                    self.arrivals.failed(rest.into(), &error);
+                    return false;
+                }
+                Err(error) => self.stuck(arrival, error),
+            }
+        }
+        true
+    }
+
+    /// Applies all of them in one transaction, or none. What a delivery's own request got wrong is its own result.
+    fn attempt(&self, batch: &[Arrival]) -> Result<Vec<Result<Done, Error>>, Error> {
+        let prepared: Vec<Arc<Prepared>> = batch.iter().map(|arrival| arrival.prepared.clone()).collect();
+        let through = batch.iter().rev().find_map(|arrival| arrival.journaled);
+        let through = through.map(|through| self.arrivals.capped(through));
+        let job = move |connection: &Connection, bodies: &BodyLog| {
+            let mut results = Vec::with_capacity(prepared.len());
+            let mut position = 0;
+            for prepared in &prepared {
+                let result = one(prepared, connection, bodies)?;
+                position = result.as_ref().map_or(0, Done::position).max(position);
+                results.push(result);
+            }
+            if let Some(through) = through {
+                sql::VALUE_PUT.on(connection)?.execute((JOURNAL_APPLIED, feed::number(through)))?;
+            }
+            Ok((results, position))
+        };
+        block_on(self.tables.write_feed_checked(job))
+    }
+
+    fn done(&self, batch: Vec<Arrival>, results: Vec<Result<Done, Error>>) {
+        let through = batch.iter().rev().find_map(|arrival| arrival.journaled);
+        self.arrivals.applied(batch.iter().map(|arrival| &arrival.prepared), through);
+        for (arrival, result) in batch.into_iter().zip(results) {
+            match (arrival.answer, result) {
+                (Some(answer), result) => drop(answer.send(result)),
+                (None, Ok(_)) => {}
+                (None, Err(error)) => {
+                    tracing::error!(error = %chain(&error), "a delivery that was kept is refused by the tables");
+                }
+            }
+        }
+    }
+
+    fn stuck(&self, arrival: Arrival, error: Error) {
+        self.arrivals.stuck(&arrival);
+        if let Some(number) = arrival.journaled {
+            let id = arrival.prepared.id();
+            tracing::error!(delivery.id = %id, journal.record = number, error = %chain(&error),
+                "a delivery cannot be applied; it stays in the journal and is tried again at the next start");
+        }
+        if let Some(answer) = arrival.answer {
+            let _ = answer.send(Err(error));
+        }
+    }
+}
+
+/// Applies one delivery. The inner error is the request's and leaves no row; the outer one is the store's.
+fn one(prepared: &Prepared, connection: &Connection, bodies: &BodyLog) -> Result<Result<Done, Error>, DbError> {
+    let before = connection.total_changes();
+    // A panic in one delivery must not be taken for a store that does not answer.
+    let write = || prepared.write(connection, bodies, &Candidates::default());
+    let result = catch_unwind(AssertUnwindSafe(write))
+        .unwrap_or_else(|_| Err(Error::internal("applying a delivery panicked").into()));
+    match result {
+        Ok(done) => Ok(Ok(done)),
+        Err(DbError::Job(error)) if !error.kind().is_transient() && connection.total_changes() == before => {
+            Ok(Err(error))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn busy() -> Error {
+    Error::new(ErrorKind::Busy, "STORE_BUSY", "the store has too much to write").retry_after(Duration::from_secs(1))
+}
