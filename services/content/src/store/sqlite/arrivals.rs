@@ -12,7 +12,7 @@
 //! - What the journal thread answered is in the journal until it is in the tables (P1), and a restart applies what it
 //!   finds there by the same code.
 //! - Deliveries are applied in the order in which they entered here; those of the journal enter in the order of the
-//!   journal.
+//!   journal, before they are written there: a duplicate that comes meanwhile finds them.
 //! - Whoever waits by [`Arrivals::settle`] sees everything that had entered before.
 
 use std::collections::{HashMap, VecDeque};
@@ -72,8 +72,12 @@ struct State {
     next_ticket: u64,
     /// How many in the queue somebody waits for.
     awaited: usize,
-    /// Marks of all of them, and how often.
-    marks: HashMap<[u8; 16], u32>,
+    /// Names of all of them, and how often.
+    names: HashMap<[u8; 16], u32>,
+    /// While the journal thread asks the tables for names, those that leave here are still told: on their way they are
+    /// missed by nobody.
+    asking: bool,
+    leaving: Vec<Arc<Prepared>>,
     waiters: Vec<(u64, oneshot::Sender<Result<(), Error>>)>,
     /// The last record of the journal that is in the tables, as are all before it.
     applied: u64,
@@ -107,13 +111,43 @@ impl Arrivals {
         let mut state = self.state();
         let was_empty = state.queue.is_empty();
         for arrival in arrivals {
-            for mark in arrival.prepared.marks() {
-                *state.marks.entry(*mark).or_default() += 1;
-            }
-            state.next_ticket += 1;
-            let ticket = state.next_ticket;
-            state.push(ticket, arrival, VecDeque::push_back);
+            state.enter(arrival);
         }
+        self.entered(state, was_empty);
+    }
+
+    /// From now on until [`Arrivals::enter_new`], names of what leaves are remembered.
+    pub(super) fn begin_asking(&self) {
+        self.state().asking = true;
+    }
+
+    /// Puts those at the end, in their order, that are neither known nor have a name that another one here has. They get
+    /// the numbers from `first` on. Returns for each whether it entered.
+    pub(super) fn enter_new<'p>(
+        &self,
+        group: impl Iterator<Item = (&'p Arc<Prepared>, bool)>,
+        first: u64,
+    ) -> Vec<bool> {
+        let mut state = self.state();
+        let was_empty = state.queue.is_empty();
+        let mut numbers = first..;
+        let enter = |(prepared, known): (&Arc<Prepared>, bool)| {
+            let is_new = !known && prepared.names().all(|name| !state.names.contains_key(name));
+            if is_new {
+                state.enter(Arrival { prepared: prepared.clone(), journaled: numbers.next(), answer: None });
+            }
+            is_new
+        };
+        let entered = group.map(enter).collect();
+        state.asking = false;
+        for prepared in std::mem::take(&mut state.leaving) {
+            state.forget(&prepared);
+        }
+        self.entered(state, was_empty);
+        entered
+    }
+
+    fn entered(&self, state: MutexGuard<'_, State>, was_empty: bool) {
         if state.queue.len() >= MANY {
             self.many();
         }
@@ -123,12 +157,6 @@ impl Arrivals {
         if wakes {
             self.entered.notify_one();
         }
-    }
-
-    /// True if one of them has one of the marks.
-    pub(super) fn has_mark(&self, marks: &[[u8; 16]]) -> bool {
-        let state = self.state();
-        marks.iter().any(|mark| state.marks.contains_key(mark))
     }
 
     /// Returns once everything that has entered is in the tables, or could not be applied now.
@@ -192,7 +220,7 @@ impl Arrivals {
         state.failing = false;
         for prepared in prepared {
             state.taken.pop_front();
-            state.forget(prepared);
+            state.leave(prepared);
         }
         if let Some(through) = through {
             state.applied = state.applied.max(state.capped(through));
@@ -206,7 +234,7 @@ impl Arrivals {
     pub(super) fn stuck(&self, arrival: &Arrival) {
         let mut state = self.state();
         state.taken.pop_front();
-        state.forget(&arrival.prepared);
+        state.leave(&arrival.prepared);
         state.stuck = state.stuck.or(arrival.journaled);
         state.tell();
     }
@@ -221,7 +249,7 @@ impl Arrivals {
             if arrival.journaled.is_some() {
                 state.push(ticket, arrival, VecDeque::push_front);
             } else {
-                state.forget(&arrival.prepared);
+                state.leave(&arrival.prepared);
                 if let Some(answer) = arrival.answer {
                     let _ = answer.send(Err(same(error)));
                 }
@@ -288,12 +316,28 @@ impl State {
         self.stuck.map_or(through, |stuck| through.min(stuck - 1))
     }
 
+    fn enter(&mut self, arrival: Arrival) {
+        for name in arrival.prepared.names() {
+            *self.names.entry(*name).or_default() += 1;
+        }
+        self.next_ticket += 1;
+        self.push(self.next_ticket, arrival, VecDeque::push_back);
+    }
+
+    fn leave(&mut self, prepared: &Arc<Prepared>) {
+        if self.asking {
+            self.leaving.push(prepared.clone());
+        } else {
+            self.forget(prepared);
+        }
+    }
+
     fn forget(&mut self, prepared: &Prepared) {
-        for mark in prepared.marks() {
-            if let Some(count) = self.marks.get_mut(mark) {
+        for name in prepared.names() {
+            if let Some(count) = self.names.get_mut(name) {
                 *count -= 1;
                 if *count == 0 {
-                    self.marks.remove(mark);
+                    self.names.remove(name);
                 }
             }
         }

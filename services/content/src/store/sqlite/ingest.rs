@@ -75,6 +75,11 @@ impl Prepared {
         self.delivery.delivery
     }
 
+    /// The marks and the id: no two deliveries share one of them without one having to know of the other.
+    pub(super) fn names(&self) -> impl Iterator<Item = &[u8; 16]> {
+        self.marks.iter().chain([self.delivery.delivery.as_bytes()])
+    }
+
     pub(super) fn source(&self) -> &SourceId {
         &self.delivery.source
     }

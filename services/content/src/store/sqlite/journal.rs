@@ -1,8 +1,8 @@
 //! Deliveries that are durable and not yet in the tables: a ring of files beside the database.
 //!
 //! A file is a row of records: 4 bytes length, 4 bytes CRC-32 of the rest, 8 bytes number, then the bytes, integers little
-//! endian. Numbers grow by one from record to record. A file is written again from its beginning once everything in it is
-//! in the tables, so a record counts only if its number follows the one before it: what is behind the last one is older.
+//! endian. Numbers grow from record to record. A file is written again from its beginning once everything in it is in the
+//! tables, so a record counts only if its number is larger than the one before it: what is behind the last one is older.
 //!
 //! Written over blocks that exist, a sync has no file to grow; that halves its time (see `docs/operations/speed.md`).
 
@@ -90,17 +90,24 @@ impl Journal {
         self.end + bytes <= self.file_bytes || self.files[(self.current + 1) % FILES].last <= applied
     }
 
-    /// Appends records and returns the number of the first of them once all are durable. There must be room. After an
-    /// error none of them counts, but it may be found when the files are opened again.
-    pub(super) fn append<'r>(&mut self, records: impl Iterator<Item = &'r [u8]>) -> io::Result<u64> {
+    /// The number of the next record.
+    pub(super) fn next_number(&self) -> u64 {
+        self.next
+    }
+
+    /// Appends records and returns once all are durable. There must be room. Their numbers are used also if it fails; then
+    /// they may or may not be found when the files are opened again.
+    pub(super) fn append<'r>(&mut self, records: impl Iterator<Item = &'r [u8]>) -> io::Result<()> {
+        let mut buffer = Vec::new();
+        for record in records {
+            write_record(&mut buffer, self.next, record)?;
+            self.next += 1;
+        }
         if self.broken {
             return Err(io::Error::other("an earlier sync failed; restart to see what is durable"));
         }
-        let first = self.next;
-        let (mut buffer, mut number) = (Vec::new(), first);
-        for record in records {
-            write_record(&mut buffer, number, record)?;
-            number += 1;
+        if buffer.is_empty() {
+            return Ok(());
         }
         let fits = self.end + buffer.len() as u64 <= self.file_bytes;
         let (current, end) = if fits { (self.current, self.end) } else { ((self.current + 1) % FILES, 0) };
@@ -110,9 +117,9 @@ impl Journal {
             self.broken = true;
             return Err(error);
         }
-        ring_file.last = number - 1;
-        (self.current, self.end, self.next) = (current, end + buffer.len() as u64, number);
-        Ok(first)
+        ring_file.last = self.next - 1;
+        (self.current, self.end) = (current, end + buffer.len() as u64);
+        Ok(())
     }
 
     /// Removes every byte. Everything must be in the tables.
@@ -149,7 +156,7 @@ fn records(mut bytes: &[u8]) -> Vec<Found> {
             u64::from_le_bytes(field)
         };
         let (length, crc, number) = (field(0..4) as usize, field(4..8), field(8..16));
-        let follows = found.last().map_or(number > 0, |last| number == last.number + 1);
+        let follows = found.last().map_or(number > 0, |last| number > last.number);
         if !follows || rest.len() < length || u64::from(crc32fast::hash(&bytes[8..HEADER_BYTES + length])) != crc {
             break;
         }
@@ -171,8 +178,11 @@ mod tests {
         Journal::with_write(folder, applied, 100, write_at).expect("opens")
     }
 
+    /// The number of the first of them.
     fn append(journal: &mut Journal, records: &[&str]) -> u64 {
-        journal.append(records.iter().map(|record| record.as_bytes())).expect("appended")
+        let first = journal.next_number();
+        journal.append(records.iter().map(|record| record.as_bytes())).expect("appended");
+        first
     }
 
     fn texts(found: &[Found]) -> Vec<(u64, &str)> {
@@ -265,12 +275,12 @@ mod tests {
         full.store(true, Ordering::SeqCst);
         assert!(journal.append([&b"lost"[..]].into_iter()).is_err());
         full.store(false, Ordering::SeqCst);
-        assert_eq!(append(&mut journal, &["two"]), 2);
+        assert_eq!(append(&mut journal, &["three"]), 3, "what failed may be in the tables under its number");
         drop(journal);
         let (mut journal, found) = small(folder.path(), 0);
-        assert_eq!(texts(&found), [(1, "one"), (2, "two")]);
+        assert_eq!(texts(&found), [(1, "one"), (3, "three")]);
         journal.clear().expect("cleared");
-        assert_eq!(append(&mut journal, &["three"]), 3);
+        assert_eq!(append(&mut journal, &["four"]), 4);
         journal.clear().expect("cleared");
         for file in std::fs::read_dir(folder.path()).expect("folder") {
             assert_eq!(file.expect("file").metadata().expect("metadata").len(), 0);

@@ -398,4 +398,6 @@ impl Store for SqliteStore {
 }
 
 #[cfg(test)]
+mod journal_tests;
+#[cfg(test)]
 mod tests;

@@ -11,16 +11,16 @@ use crate::model::EntryOrder;
 use crate::store::ExportPart;
 use crate::store::contract::support::*;
 
-fn database(folder: &Path) -> Db {
+pub(super) fn database(folder: &Path) -> Db {
     Db::open(&folder.join("freshet.db"), &[MIGRATIONS], DbOptions::default()).expect("opens")
 }
 
-fn open(folder: &Path) -> SqliteStore {
+pub(super) fn open(folder: &Path) -> SqliteStore {
     SqliteStore::open(database(folder), &folder.join("bodies")).expect("opens")
 }
 
 /// Every file in which the bytes are.
-fn files_with(folder: &Path, marker: &[u8]) -> Vec<String> {
+pub(super) fn files_with(folder: &Path, marker: &[u8]) -> Vec<String> {
     let mut found = Vec::new();
     for file in std::fs::read_dir(folder).expect("folder") {
         let path = file.expect("file").path();

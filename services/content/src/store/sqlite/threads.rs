@@ -1,6 +1,6 @@
 //! The two threads beside the writer: one makes deliveries durable in the journal, one applies what has arrived.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
@@ -40,13 +40,19 @@ const TRY_AGAIN: Duration = Duration::from_millis(200);
 pub(super) enum Kept {
     /// It is durable and will be applied.
     Durable,
-    /// It may be a duplicate, which only the tables can tell.
+    /// Something of its name is there already: only the tables can tell what.
     Suspect,
 }
 
 enum Job {
-    Keep { prepared: Arc<Prepared>, record: Vec<u8>, answer: oneshot::Sender<Result<Kept, Error>> },
+    Keep(Keeping),
     Clear(oneshot::Sender<bool>),
+}
+
+struct Keeping {
+    prepared: Arc<Prepared>,
+    record: Vec<u8>,
+    answer: oneshot::Sender<Result<Kept, Error>>,
 }
 
 /// What they share with the store.
@@ -72,7 +78,7 @@ impl Threads {
     /// Makes a delivery durable.
     pub(super) async fn keep(&self, prepared: Arc<Prepared>, record: Vec<u8>) -> Result<Kept, Error> {
         let (answer, answered) = oneshot::channel();
-        self.send(Job::Keep { prepared, record, answer })?;
+        self.send(Job::Keep(Keeping { prepared, record, answer }))?;
         answered.await.unwrap_or_else(|_| Err(closed()))
     }
 
@@ -113,8 +119,6 @@ struct Keeper {
     journal: Journal,
 }
 
-type Keeping = (Arc<Prepared>, Vec<u8>, oneshot::Sender<Result<Kept, Error>>);
-
 impl Keeper {
     /// Runs until every sender is gone.
     fn run(mut self, jobs: &mpsc::Receiver<Job>) {
@@ -123,9 +127,9 @@ impl Keeper {
             let mut next = Some(first);
             while let Some(job) = next {
                 match job {
-                    Job::Keep { prepared, record, answer } => {
-                        bytes += record.len();
-                        group.push((prepared, record, answer));
+                    Job::Keep(keeping) => {
+                        bytes += keeping.record.len();
+                        group.push(keeping);
                     }
                     Job::Clear(tell) => {
                         clear = Some(tell);
@@ -147,68 +151,46 @@ impl Keeper {
     }
 
     fn keep(&mut self, group: Vec<Keeping>) {
-        let group = self.sort_out(group);
-        if group.is_empty() {
+        let bytes = group.iter().map(|keeping| keeping.record.len()).sum();
+        let journal = &self.journal;
+        if let Err(error) = self.arrivals.wait_for_room(|applied| journal.has_room(bytes, group.len(), applied)) {
+            group.into_iter().for_each(|keeping| drop(keeping.answer.send(Err(same(&error)))));
             return;
         }
-        match self.append(&group) {
-            Ok(first) => {
-                let (arrivals, answers): (Vec<_>, Vec<_>) = group
-                    .into_iter()
-                    .zip(first..)
-                    .map(|((prepared, _, answer), number)| {
-                        (Arrival { prepared, journaled: Some(number), answer: None }, answer)
-                    })
-                    .unzip();
-                // Before the answers: whoever reads after one of them must find something to wait for.
-                self.arrivals.enter(arrivals);
-                answers.into_iter().for_each(|answer| drop(answer.send(Ok(Kept::Durable))));
-            }
-            Err(error) => group.into_iter().for_each(|(_, _, answer)| drop(answer.send(Err(same(&error))))),
-        }
-    }
-
-    /// Sends away what may be a duplicate.
-    fn sort_out(&self, group: Vec<Keeping>) -> Vec<Keeping> {
-        // In doubt, and if the tables cannot be read, everything may be one.
+        self.arrivals.begin_asking();
+        // In doubt everything may be known.
         let known = self.known(&group).unwrap_or_else(|_| vec![true; group.len()]);
-        let mut seen = HashSet::new();
-        let mut clear = Vec::with_capacity(group.len());
-        for ((prepared, record, answer), known) in group.into_iter().zip(known) {
-            // Asked for before the tables are, they would be missed on their way from there to here.
-            if known || prepared.marks().iter().any(|mark| !seen.insert(*mark)) {
-                let _ = answer.send(Ok(Kept::Suspect));
-            } else {
-                clear.push((prepared, record, answer));
-            }
+        let asked = group.iter().map(|keeping| &keeping.prepared).zip(known);
+        let entered = self.arrivals.enter_new(asked, self.journal.next_number());
+        let records = group.iter().zip(&entered).filter(|(_, entered)| **entered);
+        let result = self.journal.append(records.map(|(keeping, _)| &keeping.record[..])).map_err(body_error);
+        let result = result.map_err(Error::from);
+        for (keeping, entered) in group.into_iter().zip(entered) {
+            let _ = keeping.answer.send(match &result {
+                _ if !entered => Ok(Kept::Suspect),
+                Ok(()) => Ok(Kept::Durable),
+                // It is applied all the same, should the tables still take it. Nobody is told so.
+                Err(error) => Err(same(error)),
+            });
         }
-        clear
     }
 
-    /// Which of them have marks that are waiting or in the tables.
+    /// Which of them have names that the tables know.
     fn known(&self, group: &[Keeping]) -> Result<Vec<bool>, Error> {
-        // In this order: what is applied between the two is found by the second.
-        let waiting: Vec<bool> =
-            group.iter().map(|(prepared, ..)| self.arrivals.has_mark(prepared.marks())).collect();
         self.tables.db.read_blocking(|connection| {
             let transaction = connection.transaction()?;
-            let mut find = sql::DEDUP_FIND.on(&transaction)?;
-            let mut known = waiting;
-            for ((prepared, ..), known) in group.iter().zip(&mut known) {
-                for mark in prepared.marks() {
-                    *known = *known || find.exists([&mark[..]])?;
+            let mut mark_there = sql::DEDUP_FIND.on(&transaction)?;
+            let mut delivery_there = sql::DELIVERY_THERE.on(&transaction)?;
+            let mut known = Vec::with_capacity(group.len());
+            for keeping in group {
+                let mut is_known = delivery_there.exists([&keeping.prepared.id().as_bytes()[..]])?;
+                for mark in keeping.prepared.marks() {
+                    is_known = is_known || mark_there.exists([&mark[..]])?;
                 }
+                known.push(is_known);
             }
             Ok(known)
         })
-    }
-
-    fn append(&mut self, group: &[Keeping]) -> Result<u64, Error> {
-        let bytes = group.iter().map(|(_, record, _)| record.len()).sum();
-        let journal = &self.journal;
-        self.arrivals.wait_for_room(|applied| journal.has_room(bytes, group.len(), applied))?;
-        let records = group.iter().map(|(_, record, _)| &record[..]);
-        self.journal.append(records).map_err(|error| body_error(error).into())
     }
 
     fn clear(&mut self) -> bool {
