@@ -27,6 +27,8 @@ struct Contest<'a> {
 struct Round {
     bare: f64,
     freshet: f64,
+    /// Deliveries a second until everything that was answered could be read.
+    readable: f64,
     p50: f64,
     p99: f64,
 }
@@ -82,6 +84,7 @@ pub(crate) async fn measure(plan: &Plan, table: &mut Table) -> anyhow::Result<()
         let requests = Arc::new(maker.make(contest.kind, 3_000)?);
         stage.only(contest.freshet.pid())?;
         let outcome = Load::new(contest.freshet.address, &requests).run().await?.checked()?;
+        contest.freshet.settle().await?;
         let bytes = requests.iter().map(Vec::len).sum::<usize>() / requests.len();
         note(format!("  {}: {bytes} bytes a request, about {:.0} a second", contest.title, outcome.rate()));
         contest.per_round = ((outcome.rate() * plan.pick(1.5, 3.0)) as usize).clamp(2_000, 80_000);
@@ -97,7 +100,10 @@ pub(crate) async fn measure(plan: &Plan, table: &mut Table) -> anyhow::Result<()
                 bare_outcome = run_bare(&stage, &bare, &requests).await?;
             }
             stage.only(contest.freshet.pid())?;
+            let begun = Instant::now();
             let outcome = Load::new(contest.freshet.address, &requests).run().await?.checked()?;
+            contest.freshet.settle().await?;
+            let readable = requests.len() as f64 / begun.elapsed().as_secs_f64();
             stage.none()?;
             if second {
                 bare_outcome = run_bare(&stage, &bare, &requests).await?;
@@ -106,6 +112,7 @@ pub(crate) async fn measure(plan: &Plan, table: &mut Table) -> anyhow::Result<()
             contest.rounds.push(Round {
                 bare: bare_outcome.rate(),
                 freshet: outcome.rate(),
+                readable,
                 p50: outcome.millis(0.5),
                 p99: outcome.millis(0.99),
             });
@@ -118,6 +125,7 @@ pub(crate) async fn measure(plan: &Plan, table: &mut Table) -> anyhow::Result<()
             stage.only(contest.freshet.pid())?;
             let load = Load { pace: Some(rate), ..Load::new(contest.freshet.address, &requests) };
             contest.at_half.push(load.run().await?.checked()?.millis(0.99));
+            contest.freshet.settle().await?;
             stage.none()?;
             posted_to_quiet += if contest.freshet.pid() == quiet.pid() { requests.len() } else { 0 };
         }
@@ -172,6 +180,10 @@ impl Contest<'_> {
         table.told(
             format!("{title}: deliveries/s"),
             format!("{} (bare hyper {})", thousands(of(|round| round.freshet)), thousands(of(|round| round.bare))),
+        );
+        table.told(
+            format!("{title}: deliveries/s until all can be read"),
+            thousands(of(|round| round.readable)),
         );
         let shares: Vec<f64> = self.rounds.iter().map(|round| 100.0 * round.freshet / round.bare).collect();
         let share = numbers::median(&shares);

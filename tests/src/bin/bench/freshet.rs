@@ -7,6 +7,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use freshet_proto::content::v1::ListDeliveriesRequest;
 use freshet_tests::Clients;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -95,6 +96,13 @@ impl Freshet {
     /// MiB of memory that are resident.
     pub(crate) fn resident_mib(&self) -> anyhow::Result<f64> {
         resident_mib(self.pid())
+    }
+
+    /// Waits until everything that was answered can be read: a read waits for it.
+    pub(crate) async fn settle(&self) -> anyhow::Result<()> {
+        let request = ListDeliveriesRequest { client_id: CLIENT.to_owned(), page_size: 1, ..Default::default() };
+        self.clients.content().list_deliveries(request).await?;
+        Ok(())
     }
 
     /// Ends it as Ctrl-C does, so that everything is in its files.

@@ -37,6 +37,7 @@ pub(crate) async fn run(plan: &Plan) -> anyhow::Result<()> {
             format!("{thread} {:.1}", ticks as f64 * 1e4 / DELIVERIES as f64)
         });
         note(format!("    {}", spent.collect::<Vec<_>>().join(", ")));
+        freshet.settle().await?;
 
         let requests = Arc::new(maker.make(STRAPI, DELIVERIES / 4)?);
         let load = Load { pace: Some(rate / 2.0), ..Load::new(freshet.address, &requests) };

@@ -38,7 +38,7 @@ const WAITING_MAX: usize = 16_384;
 pub(super) const BATCH_MAX: usize = 2_048;
 
 /// The longest pause between transactions when nobody waits for one: larger transactions write each page less often.
-const PAUSE_MAX: Duration = Duration::from_millis(100);
+const PAUSE_MAX: Duration = Duration::from_millis(25);
 
 /// So many times as long as the last transaction took.
 const PAUSE_TIMES: u32 = 4;
@@ -99,7 +99,9 @@ impl Arrivals {
 
     /// True while many come and the tables take them.
     pub(super) fn is_busy(&self) -> bool {
-        self.busy_until.load(Ordering::Relaxed) > clock() && !self.state().failing
+        let state = self.state();
+        let many = state.queue.len() + state.taken.len() >= MANY || self.busy_until.load(Ordering::Relaxed) > clock();
+        many && !state.failing
     }
 
     fn many(&self) {
@@ -190,6 +192,7 @@ impl Arrivals {
     pub(super) fn next(&self, took: Duration) -> Option<Vec<Arrival>> {
         let at = Instant::now() + (took * PAUSE_TIMES).min(PAUSE_MAX);
         let mut state = self.state();
+        state.let_go();
         loop {
             let now = Instant::now();
             if state.is_due() || (!state.queue.is_empty() && now >= at) {
@@ -314,6 +317,24 @@ impl State {
 
     fn capped(&self, through: u64) -> u64 {
         self.stuck.map_or(through, |stuck| through.min(stuck - 1))
+    }
+
+    /// After a failure, what nobody waits for any more is not applied: who had brought it has put it elsewhere or will
+    /// bring it again, and may by then have told somebody else's delivery to be the first of its kind.
+    fn let_go(&mut self) {
+        if !self.failing {
+            return;
+        }
+        let is_gone = |answer: &oneshot::Sender<_>| answer.is_closed();
+        let (gone, left): (VecDeque<_>, VecDeque<_>) = std::mem::take(&mut self.queue)
+            .into_iter()
+            .partition(|(_, arrival)| arrival.answer.as_ref().is_some_and(is_gone));
+        self.queue = left;
+        self.awaited -= gone.len();
+        for (_, arrival) in gone {
+            self.leave(&arrival.prepared);
+        }
+        self.tell();
     }
 
     fn enter(&mut self, arrival: Arrival) {

@@ -228,9 +228,14 @@ impl Applier {
                 self.done(batch, results);
                 return true;
             }
+            Err(error) if error.kind().is_transient() => {
+                tracing::warn!(deliveries = batch.len(), error = %chain(&error), "deliveries cannot be applied now");
+                self.arrivals.failed(batch, &error);
+                return false;
+            }
             Err(error) => error,
         };
-        tracing::warn!(deliveries = batch.len(), error = %chain(&error), "deliveries could not be applied together, trying each");
+        tracing::warn!(deliveries = batch.len(), error = %chain(&error), "one of these cannot be applied, trying each");
         let mut rest = VecDeque::from(batch);
         while let Some(arrival) = rest.pop_front() {
             match self.attempt(std::slice::from_ref(&arrival)) {
