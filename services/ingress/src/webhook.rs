@@ -215,7 +215,8 @@ async fn judge_and_store(edge: &Edge, delivery: Delivery, request: validation::V
         // A ping that needs no proof: answered and forgotten.
         deps.counters.add(&deps.counters.ignored);
         let id = delivery.id.to_string();
-        return Kept { delivery_id: &id, status: "ignored", changes: Some(0), reason: &response.reason }.response(status);
+        return Kept { delivery_id: &id, status: "ignored", changes: Some(0), reason: &response.reason }
+            .response(status);
     }
 
     let reason = response.reason.clone();

@@ -29,7 +29,7 @@ pub(crate) fn writer(path: &Path, migrations: &[Migrations]) -> Result<Connectio
              PRAGMA synchronous = NORMAL;
              PRAGMA foreign_keys = OFF;
              PRAGMA cell_size_check = ON;
-             PRAGMA cache_size = -24576;
+             PRAGMA cache_size = -12288;
              PRAGMA temp_store = MEMORY;
              PRAGMA wal_autocheckpoint = 0;
              PRAGMA journal_size_limit = 268435456;",

@@ -181,10 +181,7 @@ impl Contest<'_> {
             format!("{title}: deliveries/s"),
             format!("{} (bare hyper {})", thousands(of(|round| round.freshet)), thousands(of(|round| round.bare))),
         );
-        table.told(
-            format!("{title}: deliveries/s until all can be read"),
-            thousands(of(|round| round.readable)),
-        );
+        table.told(format!("{title}: deliveries/s until all can be read"), thousands(of(|round| round.readable)));
         let shares: Vec<f64> = self.rounds.iter().map(|round| 100.0 * round.freshet / round.bare).collect();
         let share = numbers::median(&shares);
         let least = shares.iter().copied().fold(f64::INFINITY, f64::min);

@@ -72,6 +72,8 @@ struct State {
     next_ticket: u64,
     /// How many in the queue somebody waits for.
     awaited: usize,
+    /// How many here are in the journal.
+    journaled: usize,
     /// Names of all of them, and how often.
     names: HashMap<[u8; 16], u32>,
     /// While the journal thread asks the tables for names, those that leave here are still told: on their way they are
@@ -217,15 +219,15 @@ impl Arrivals {
         Some(batch)
     }
 
-    /// The first `count` of those that were taken are in the tables, up to this record of the journal.
-    pub(super) fn applied<'p>(&self, prepared: impl Iterator<Item = &'p Arc<Prepared>>, through: Option<u64>) {
+    /// The first of those that were taken are in the tables.
+    pub(super) fn applied(&self, batch: &[Arrival]) {
         let mut state = self.state();
         state.failing = false;
-        for prepared in prepared {
+        for arrival in batch {
             state.taken.pop_front();
-            state.leave(prepared);
+            state.leave(arrival);
         }
-        if let Some(through) = through {
+        if let Some(through) = through(batch) {
             state.applied = state.applied.max(state.capped(through));
         }
         state.tell();
@@ -237,7 +239,7 @@ impl Arrivals {
     pub(super) fn stuck(&self, arrival: &Arrival) {
         let mut state = self.state();
         state.taken.pop_front();
-        state.leave(&arrival.prepared);
+        state.leave(arrival);
         state.stuck = state.stuck.or(arrival.journaled);
         state.tell();
     }
@@ -250,9 +252,10 @@ impl Arrivals {
         let tickets = std::mem::take(&mut state.taken);
         for (ticket, arrival) in tickets.into_iter().zip(batch).rev() {
             if arrival.journaled.is_some() {
-                state.push(ticket, arrival, VecDeque::push_front);
+                // Nobody waits for these: `awaited` has not counted them.
+                state.queue.push_front((ticket, arrival));
             } else {
-                state.leave(&arrival.prepared);
+                state.leave(&arrival);
                 if let Some(answer) = arrival.answer {
                     let _ = answer.send(Err(same(error)));
                 }
@@ -276,8 +279,7 @@ impl Arrivals {
         let mut state = self.state();
         while state.queue.len() >= WAITING_MAX || !fits(state.applied) {
             if state.failing || state.stuck.is_some() {
-                return Err(Error::new(ErrorKind::Busy, "STORE_BUSY", "the store has too much to write")
-                    .retry_after(Duration::from_secs(1)));
+                return Err(busy());
             }
             self.entered.notify_one();
             state = self.left.wait_timeout(state, PAUSE_MAX).unwrap_or_else(PoisonError::into_inner).0;
@@ -286,9 +288,9 @@ impl Arrivals {
     }
 
     /// True if everything that was ever in the journal is in the tables.
-    pub(super) fn has_applied_all(&self) -> bool {
+    pub(super) fn has_applied_journal(&self) -> bool {
         let state = self.state();
-        state.queue.is_empty() && state.taken.is_empty() && state.stuck.is_none()
+        state.journaled == 0 && state.stuck.is_none()
     }
 
     /// Ends the applier once nothing is left to apply.
@@ -310,11 +312,6 @@ impl State {
         !self.queue.is_empty() && (is_awaited || self.queue.len() >= BATCH_MAX)
     }
 
-    fn push(&mut self, ticket: u64, arrival: Arrival, push: fn(&mut VecDeque<(u64, Arrival)>, (u64, Arrival))) {
-        self.awaited += usize::from(arrival.answer.is_some());
-        push(&mut self.queue, (ticket, arrival));
-    }
-
     fn capped(&self, through: u64) -> u64 {
         self.stuck.map_or(through, |stuck| through.min(stuck - 1))
     }
@@ -332,7 +329,7 @@ impl State {
         self.queue = left;
         self.awaited -= gone.len();
         for (_, arrival) in gone {
-            self.leave(&arrival.prepared);
+            self.leave(&arrival);
         }
         self.tell();
     }
@@ -341,15 +338,18 @@ impl State {
         for name in arrival.prepared.names() {
             *self.names.entry(*name).or_default() += 1;
         }
+        self.journaled += usize::from(arrival.journaled.is_some());
         self.next_ticket += 1;
-        self.push(self.next_ticket, arrival, VecDeque::push_back);
+        self.awaited += usize::from(arrival.answer.is_some());
+        self.queue.push_back((self.next_ticket, arrival));
     }
 
-    fn leave(&mut self, prepared: &Arc<Prepared>) {
+    fn leave(&mut self, arrival: &Arrival) {
+        self.journaled -= usize::from(arrival.journaled.is_some());
         if self.asking {
-            self.leaving.push(prepared.clone());
+            self.leaving.push(arrival.prepared.clone());
         } else {
-            self.forget(prepared);
+            self.forget(&arrival.prepared);
         }
     }
 
@@ -374,6 +374,11 @@ impl State {
     }
 }
 
+/// The last of them that is in the journal.
+pub(super) fn through(batch: &[Arrival]) -> Option<u64> {
+    batch.iter().rev().find_map(|arrival| arrival.journaled)
+}
+
 /// Microseconds since some moment of this process.
 fn clock() -> u64 {
     static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
@@ -383,6 +388,10 @@ fn clock() -> u64 {
 /// An error for one more of those whom it concerns.
 pub(super) fn same(error: &Error) -> Error {
     Error::new(error.kind(), error.reason(), error.message())
+}
+
+pub(super) fn busy() -> Error {
+    Error::new(ErrorKind::Busy, "STORE_BUSY", "the store has too much to write").retry_after(Duration::from_secs(1))
 }
 
 pub(super) fn closed() -> Error {

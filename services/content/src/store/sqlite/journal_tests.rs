@@ -162,7 +162,9 @@ async fn p3_many_at_once_go_through_the_journal_and_keep_their_order() {
                     assert_eq!(id, new.delivery);
                     durable += 1;
                 }
-                Accepted::Applied(ingested) => assert_eq!((ingested.delivery, ingested.duplicate), (new.delivery, false)),
+                Accepted::Applied(ingested) => {
+                    assert_eq!((ingested.delivery, ingested.duplicate), (new.delivery, false))
+                }
             }
         }
     }

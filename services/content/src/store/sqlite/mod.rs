@@ -63,7 +63,7 @@ pub use schema::MIGRATIONS;
 /// A body that is larger is hashed on a thread that may block.
 const HASH_HERE_BYTES: usize = 256 << 10;
 
-/// While this value is 1, the write-ahead log may have pages from before a redaction.
+/// While this value is 1, the journal and the write-ahead log may have bytes from before a redaction.
 const SCRUB: &str = "scrub";
 
 /// The tables and what they point to.
@@ -145,16 +145,12 @@ impl SqliteStore {
     async fn apply(&self, prepared: Arc<Prepared>) -> Result<Done, Error> {
         let (answer, answered) = oneshot::channel();
         self.threads.arrivals.enter([Arrival { prepared, journaled: None, answer: Some(answer) }]);
-        answered.await.unwrap_or_else(|_| Err(Error::unavailable("the store is closed")))
+        answered.await.unwrap_or_else(|_| Err(arrivals::closed()))
     }
 
     async fn ingest_prepared(&self, prepared: Arc<Prepared>) -> Result<Ingested, Error> {
         let (id, source) = (prepared.id(), prepared.source().clone());
-        let done = if prepared.redacts {
-            self.ingest_redaction(prepared).await?
-        } else {
-            self.apply(prepared).await?
-        };
+        let done = if prepared.redacts { self.ingest_redaction(prepared).await? } else { self.apply(prepared).await? };
         match done {
             Done::Duplicate(first) => Ok(Ingested { delivery: first, duplicate: true, outcomes: Vec::new() }),
             Done::Stored(outcomes) => {
@@ -181,7 +177,9 @@ impl SqliteStore {
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        tracing::warn!("the write-ahead log is in use and keeps redacted pages for now; the sweeper empties it");
+        tracing::warn!(
+            "the journal or the write-ahead log is in use and keeps redacted bytes for now; the sweeper empties them"
+        );
         Ok(done)
     }
 

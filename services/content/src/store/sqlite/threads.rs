@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use freshet_kit::Error;
 use freshet_kit::error::chain;
-use freshet_kit::{Error, ErrorKind};
 use freshet_sqlite::DbError;
 use futures::executor::block_on;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::arrivals::{Arrival, Arrivals, closed, same};
+use super::arrivals::{Arrival, Arrivals, busy, closed, same, through};
 use super::bodies::BodyLog;
 use super::ingest::{Done, Prepared, body_error};
 use super::journal::Journal;
@@ -194,7 +194,7 @@ impl Keeper {
     }
 
     fn clear(&mut self) -> bool {
-        let is_applied = self.arrivals.settle_blocking().is_ok() && self.arrivals.has_applied_all();
+        let is_applied = self.arrivals.settle_blocking().is_ok() && self.arrivals.has_applied_journal();
         is_applied && self.journal.clear().is_ok()
     }
 }
@@ -254,8 +254,7 @@ impl Applier {
     /// Applies all of them in one transaction, or none. What a delivery's own request got wrong is its own result.
     fn attempt(&self, batch: &[Arrival]) -> Result<Vec<Result<Done, Error>>, Error> {
         let prepared: Vec<Arc<Prepared>> = batch.iter().map(|arrival| arrival.prepared.clone()).collect();
-        let through = batch.iter().rev().find_map(|arrival| arrival.journaled);
-        let through = through.map(|through| self.arrivals.capped(through));
+        let through = through(batch).map(|through| self.arrivals.capped(through));
         let job = move |connection: &Connection, bodies: &BodyLog| {
             let mut results = Vec::with_capacity(prepared.len());
             let mut position = 0;
@@ -273,8 +272,7 @@ impl Applier {
     }
 
     fn done(&self, batch: Vec<Arrival>, results: Vec<Result<Done, Error>>) {
-        let through = batch.iter().rev().find_map(|arrival| arrival.journaled);
-        self.arrivals.applied(batch.iter().map(|arrival| &arrival.prepared), through);
+        self.arrivals.applied(&batch);
         for (arrival, result) in batch.into_iter().zip(results) {
             match (arrival.answer, result) {
                 (Some(answer), result) => drop(answer.send(result)),
@@ -313,8 +311,4 @@ fn one(prepared: &Prepared, connection: &Connection, bodies: &BodyLog) -> Result
         }
         Err(error) => Err(error),
     }
-}
-
-fn busy() -> Error {
-    Error::new(ErrorKind::Busy, "STORE_BUSY", "the store has too much to write").retry_after(Duration::from_secs(1))
 }
