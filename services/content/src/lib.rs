@@ -5,7 +5,8 @@
 //! it to the bus, and `WatchChanges` streams from it. Everything else reads.
 //!
 //! **Invariants**
-//! - What `IngestDelivery` answered is durable: delivery, entries, dedup marks and feed rows are committed together (P1).
+//! - What `IngestDelivery` answered is durable (P1). Delivery, entries, dedup marks and feed rows are committed together,
+//!   before the answer or, if it says `deferred`, soon after it; reads wait for that.
 //! - A dedup key has effect once; the same delivery sent again gets its own first answer (P2).
 //! - An older version never replaces a newer one, and tombstones outlive every retry (P3).
 //! - A change with the effect PUBLISHED is in the feed until a subscriber's bus has it; nothing else is published (P4, P6).

@@ -6,7 +6,7 @@
 //!
 //! **Invariants**
 //! - It knows no provider's format and no table but the spool's.
-//! - A 2xx is sent only after a commit: the content service's, or the spool's (promise P1).
+//! - A 2xx is sent only for what is durable: in the content service, or in the spool (promise P1).
 //! - Bodies pass through as they came; nothing is decompressed, decoded or re-serialised.
 //! - Every request has bounds: header time, body time, body size, and the number of requests at once.
 
