@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use freshet_kit::{Error, ErrorKind};
+use freshet_kit::Error;
 use tokio::sync::oneshot;
 
 use super::ingest::{Done, Prepared};
@@ -274,17 +274,17 @@ impl Arrivals {
     }
 
     /// Waits until there is room: few enough wait, and `fits` says of the last applied record of the journal that there is.
-    /// An error if there is none because nothing can be applied now.
-    pub(super) fn wait_for_room(&self, fits: impl Fn(u64) -> bool) -> Result<(), Error> {
+    /// False if waiting does not help: nothing can be applied now, or a record that cannot be keeps its file.
+    pub(super) fn wait_for_room(&self, fits: impl Fn(u64) -> bool) -> bool {
         let mut state = self.state();
         while state.queue.len() >= WAITING_MAX || !fits(state.applied) {
             if state.failing || state.stuck.is_some() {
-                return Err(busy());
+                return false;
             }
             self.entered.notify_one();
             state = self.left.wait_timeout(state, PAUSE_MAX).unwrap_or_else(PoisonError::into_inner).0;
         }
-        Ok(())
+        true
     }
 
     /// True if everything that was ever in the journal is in the tables.
@@ -388,10 +388,6 @@ fn clock() -> u64 {
 /// An error for one more of those whom it concerns.
 pub(super) fn same(error: &Error) -> Error {
     Error::new(error.kind(), error.reason(), error.message())
-}
-
-pub(super) fn busy() -> Error {
-    Error::new(ErrorKind::Busy, "STORE_BUSY", "the store has too much to write").retry_after(Duration::from_secs(1))
 }
 
 pub(super) fn closed() -> Error {

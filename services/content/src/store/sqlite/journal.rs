@@ -4,7 +4,7 @@
 //! endian. Numbers grow from record to record. A file is written again from its beginning once everything in it is in the
 //! tables, so a record counts only if its number is larger than the one before it: what is behind the last one is older.
 //!
-//! Written over blocks that exist, a sync has no file to grow; that halves its time (see `docs/operations/speed.md`).
+//! Files are kept and written again because a sync is quicker when it has no file to grow.
 
 use std::fs::{File, OpenOptions};
 use std::io;

@@ -294,7 +294,7 @@ impl Store for SqliteStore {
         if !prepared.redacts && record.len() <= RECORD_BYTES_MAX {
             match self.threads.keep(prepared.clone(), record).await? {
                 Kept::Durable => return Ok(Accepted::Durable(id)),
-                Kept::Suspect => {}
+                Kept::AskTables => {}
             }
         }
         Ok(Accepted::Applied(self.ingest_prepared(prepared).await?))

@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use freshet_kit::Error;
 use freshet_kit::error::chain;
+use freshet_kit::{Error, ErrorKind};
 use freshet_sqlite::DbError;
 use futures::executor::block_on;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::arrivals::{Arrival, Arrivals, busy, closed, same, through};
+use super::arrivals::{Arrival, Arrivals, closed, same, through};
 use super::bodies::BodyLog;
 use super::ingest::{Done, Prepared, body_error};
 use super::journal::Journal;
@@ -40,8 +40,8 @@ const TRY_AGAIN: Duration = Duration::from_millis(200);
 pub(super) enum Kept {
     /// It is durable and will be applied.
     Durable,
-    /// Something of its name is there already: only the tables can tell what.
-    Suspect,
+    /// It is not kept: the journal has no room, or something of its name is there and only the tables can tell what.
+    AskTables,
 }
 
 enum Job {
@@ -153,8 +153,8 @@ impl Keeper {
     fn keep(&mut self, group: Vec<Keeping>) {
         let bytes = group.iter().map(|keeping| keeping.record.len()).sum();
         let journal = &self.journal;
-        if let Err(error) = self.arrivals.wait_for_room(|applied| journal.has_room(bytes, group.len(), applied)) {
-            group.into_iter().for_each(|keeping| drop(keeping.answer.send(Err(same(&error)))));
+        if !self.arrivals.wait_for_room(|applied| journal.has_room(bytes, group.len(), applied)) {
+            group.into_iter().for_each(|keeping| drop(keeping.answer.send(Ok(Kept::AskTables))));
             return;
         }
         self.arrivals.begin_asking();
@@ -167,7 +167,7 @@ impl Keeper {
         let result = result.map_err(Error::from);
         for (keeping, entered) in group.into_iter().zip(entered) {
             let _ = keeping.answer.send(match &result {
-                _ if !entered => Ok(Kept::Suspect),
+                _ if !entered => Ok(Kept::AskTables),
                 Ok(()) => Ok(Kept::Durable),
                 // It is applied all the same, should the tables still take it. Nobody is told so.
                 Err(error) => Err(same(error)),
@@ -311,4 +311,8 @@ fn one(prepared: &Prepared, connection: &Connection, bodies: &BodyLog) -> Result
         }
         Err(error) => Err(error),
     }
+}
+
+fn busy() -> Error {
+    Error::new(ErrorKind::Busy, "STORE_BUSY", "the store has too much to write").retry_after(Duration::from_secs(1))
 }
