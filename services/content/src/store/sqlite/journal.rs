@@ -17,7 +17,7 @@ use super::bodies::WriteAt;
 const FILES: usize = 4;
 
 /// Most bytes of one file.
-const FILE_BYTES: u64 = 16 << 20;
+pub(super) const FILE_BYTES: u64 = 16 << 20;
 
 const HEADER_BYTES: usize = 16;
 
@@ -48,18 +48,13 @@ struct RingFile {
 }
 
 impl Journal {
-    /// Opens the ring, and reads what is in it behind the record `applied`, oldest first. Writing begins with a file that
-    /// has nothing of that.
-    pub(super) fn open(folder: &Path, applied: u64) -> io::Result<(Self, Vec<Found>)> {
-        Self::with_write(folder, applied, FILE_BYTES, Box::new(|file, bytes, offset| file.write_all_at(bytes, offset)))
+    /// Opens the ring, whose files may have so many bytes, and reads what is in it behind the record `applied`, oldest
+    /// first. Writing begins with a file that has nothing of that.
+    pub(super) fn open(folder: &Path, applied: u64, file_bytes: u64) -> io::Result<(Self, Vec<Found>)> {
+        Self::with_write(folder, applied, file_bytes, Box::new(|file, bytes, offset| file.write_all_at(bytes, offset)))
     }
 
-    pub(super) fn with_write(
-        folder: &Path,
-        applied: u64,
-        file_bytes: u64,
-        write_at: WriteAt,
-    ) -> io::Result<(Self, Vec<Found>)> {
+    fn with_write(folder: &Path, applied: u64, file_bytes: u64, write_at: WriteAt) -> io::Result<(Self, Vec<Found>)> {
         std::fs::create_dir_all(folder)?;
         let mut files = Vec::with_capacity(FILES);
         let mut found = Vec::new();
@@ -174,8 +169,7 @@ mod tests {
     use super::*;
 
     fn small(folder: &Path, applied: u64) -> (Journal, Vec<Found>) {
-        let write_at: WriteAt = Box::new(|file, bytes, offset| file.write_all_at(bytes, offset));
-        Journal::with_write(folder, applied, 100, write_at).expect("opens")
+        Journal::open(folder, applied, 100).expect("opens")
     }
 
     /// The number of the first of them.

@@ -18,7 +18,9 @@ fn with_disk(folder: &Path, disk: impl Fn(&[u8]) -> std::io::Result<()> + Send +
     });
     let bodies = folder.join("bodies");
     let log = BodyLog::with_write(&bodies, 1 << 20, write_at).expect("opens");
-    SqliteStore::with_bodies(database(folder), log, &bodies.join("journal")).expect("opens").journaling_always()
+    SqliteStore::with_bodies(database(folder), log, &bodies.join("journal"), 8 << 10)
+        .expect("opens")
+        .journaling_always()
 }
 
 fn numbered(number: usize) -> NewDelivery {
@@ -109,6 +111,29 @@ async fn p1_a_delivery_that_cannot_be_applied_stops_no_other_and_is_tried_again(
     assert_eq!(feed(&store, 0, true).await.len(), 7, "each once");
     drop(store);
     assert_eq!(journal_bytes(folder.path()), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p1_a_full_journal_sends_deliveries_to_the_tables() {
+    let folder = tempfile::tempdir().expect("folder");
+    let store = with_disk(folder.path(), |bytes| {
+        assert!(bytes != b"body 0", "the first breaks the program and keeps its file of the journal");
+        Ok(())
+    });
+    let (mut kept, mut applied) = (0, 0);
+    for number in 0..300 {
+        match store.accept(numbered(number)).await.expect("whether or not the journal has room") {
+            Accepted::Durable(_) => kept += 1,
+            Accepted::Applied(_) => applied += 1,
+        }
+    }
+    assert!(
+        kept > 20 && applied > 20,
+        "{kept} went through the journal before it was full, {applied} did not after that"
+    );
+    assert_eq!(feed(&store, 0, true).await.len(), 299);
+    drop(store);
+    assert_eq!(feed(&open(folder.path()), 0, true).await.len(), 300);
 }
 
 #[tokio::test(flavor = "multi_thread")]

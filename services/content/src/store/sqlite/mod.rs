@@ -92,16 +92,17 @@ impl SqliteStore {
     /// anything is read.
     pub fn open(db: Db, body_dir: &Path) -> Result<Self, Error> {
         let bodies = BodyLog::open(body_dir).map_err(|error| cannot_open(body_dir, error))?;
-        Self::with_bodies(db, bodies, &body_dir.join("journal"))
+        Self::with_bodies(db, bodies, &body_dir.join("journal"), journal::FILE_BYTES)
     }
 
-    fn with_bodies(db: Db, bodies: BodyLog, journal_dir: &Path) -> Result<Self, Error> {
+    fn with_bodies(db: Db, bodies: BodyLog, journal_dir: &Path, journal_file_bytes: u64) -> Result<Self, Error> {
         let (opened_at, applied) = db.read_blocking(|connection| {
             let transaction = connection.transaction()?;
             Ok((feed::end(&transaction)?, feed::value(&transaction, JOURNAL_APPLIED)?))
         })?;
         let applied = u64::try_from(applied).unwrap_or(0);
-        let (journal, found) = Journal::open(journal_dir, applied).map_err(|error| cannot_open(journal_dir, error))?;
+        let (journal, found) =
+            Journal::open(journal_dir, applied, journal_file_bytes).map_err(|error| cannot_open(journal_dir, error))?;
         let arrivals = Arc::new(Arrivals::new(applied));
         if !found.is_empty() {
             tracing::info!(deliveries = found.len(), "applying what an earlier process left in the journal");

@@ -109,7 +109,8 @@ async fn a_full_disk_is_unavailable_and_leaves_everything_consistent() {
         file.write_all_at(bytes, offset)
     });
     let log = BodyLog::with_write(&folder.path().join("bodies"), 1 << 20, write_at).expect("opens");
-    let store = SqliteStore::with_bodies(database(folder.path()), log, &folder.path().join("journal")).expect("opens");
+    let store =
+        SqliteStore::with_bodies(database(folder.path()), log, &folder.path().join("journal"), 1 << 20).expect("opens");
     let new = |number: usize| NewDelivery {
         dedup_keys: vec![format!("id:{number}")],
         body: Bytes::from(vec![b'x'; 50]),
