@@ -33,6 +33,15 @@ pub struct Entry {
     pub touched: bool,
 }
 
+/// What the caller of `IngestDelivery` does not say.
+#[derive(Clone, Copy, Debug)]
+pub struct IngestContext {
+    /// When it is stored.
+    pub now: Timestamp,
+    /// For how long its content counts as fresh.
+    pub content_ttl: Duration,
+}
+
 /// A delivery to store.
 #[derive(Clone, Debug)]
 pub struct NewDelivery {

@@ -6,9 +6,9 @@ use freshet_proto::content::v1 as pb;
 use freshet_proto::convert;
 use futures::Stream;
 
-use crate::model::{Entry, FeedQuery};
+use crate::model::{Entry, FeedQuery, IngestContext};
 use crate::store::Accepted;
-use crate::wire::{self, IngestContext};
+use crate::wire;
 use crate::{ContentDeps, token, watch};
 
 /// Content in one answer of `BatchGetEntries`; leaves room for what goes with it.
@@ -41,12 +41,10 @@ impl Service {
             return Err(unknown_source(&request.client_id, &request.source_id));
         }
         let context = IngestContext { now: self.now(), content_ttl: client.content_ttl };
-        let may_defer = request.may_defer;
-        let delivery = wire::delivery_from_proto(request, &context)?;
-        let accepted = if may_defer {
-            self.deps.store.accept(delivery).await?
+        let accepted = if request.may_defer {
+            self.deps.store.accept(request, context).await?
         } else {
-            Accepted::Applied(self.deps.store.ingest(delivery).await?)
+            Accepted::Applied(self.deps.store.ingest(wire::delivery_from_proto(request, &context)?).await?)
         };
         Ok(match accepted {
             Accepted::Applied(ingested) => pb::IngestDeliveryResponse {

@@ -8,16 +8,10 @@ use freshet_proto::content::v1 as pb;
 use freshet_proto::convert::{self, InvalidField};
 
 use crate::model::{
-    Delivery, DeliveryQuery, Entry, EntryOrder, EntryQuery, ExportQuery, FeedChange, Invalidation, NewDelivery,
-    Selector,
+    Delivery, DeliveryQuery, Entry, EntryOrder, EntryQuery, ExportQuery, FeedChange, IngestContext, Invalidation,
+    NewDelivery, Selector,
 };
 use crate::token;
-
-/// What the caller of `IngestDelivery` does not say.
-pub(crate) struct IngestContext {
-    pub(crate) now: Timestamp,
-    pub(crate) content_ttl: Duration,
-}
 
 /// Keys are remembered this long when the caller does not say how long: as long as the most patient provider retries.
 const DEDUP_HORIZON_DEFAULT: Duration = Duration::from_secs(2 * 86_400);

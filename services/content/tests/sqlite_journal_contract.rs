@@ -11,6 +11,7 @@ use freshet_content::model::{
     Invalidation, NewDelivery, OutboxBatch, RetentionLimits, Swept,
 };
 use freshet_content::store::contract::Made;
+use freshet_content::store::contract::support::request_of;
 use freshet_content::store::{Accepted, Export, FeedSignal, Store};
 use freshet_domain::{ClientId, DeliveryId, EntryKey, Timestamp};
 use freshet_kit::Error;
@@ -23,7 +24,8 @@ struct Accepting(SqliteStore);
 impl Store for Accepting {
     async fn ingest(&self, delivery: NewDelivery) -> Result<Ingested, Error> {
         let client = delivery.client.clone();
-        match self.0.accept(delivery).await? {
+        let (request, context) = request_of(&delivery);
+        match self.0.accept(request, context).await? {
             Accepted::Applied(ingested) => Ok(ingested),
             Accepted::Durable(id) => {
                 let (stored, _) = self.0.get_delivery(&client, id, false).await?.expect("what is durable is read");

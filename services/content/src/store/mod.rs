@@ -17,12 +17,14 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use freshet_domain::{ClientId, DeliveryId, EntryKey, Timestamp};
 use freshet_kit::Error;
+use freshet_proto::content::v1::IngestDeliveryRequest;
 use tokio::sync::mpsc;
 
 use crate::model::{
-    Delivery, DeliveryPage, DeliveryQuery, Entry, EntryPage, EntryQuery, ExportQuery, FeedPage, FeedQuery, Ingested,
-    Invalidation, NewDelivery, OutboxBatch, RetentionLimits, Swept,
+    Delivery, DeliveryPage, DeliveryQuery, Entry, EntryPage, EntryQuery, ExportQuery, FeedPage, FeedQuery,
+    IngestContext, Ingested, Invalidation, NewDelivery, OutboxBatch, RetentionLimits, Swept,
 };
+use crate::wire;
 
 pub use signal::{FeedSignal, FeedWaiter};
 
@@ -73,8 +75,10 @@ pub trait Store: Send + Sync {
 
     /// As [`Store::ingest`], but may return as soon as the delivery is durable. Whatever is read after that waits for what
     /// it does; the outbox alone has its changes later.
-    async fn accept(&self, delivery: NewDelivery) -> Result<Accepted, Error> {
-        Ok(Accepted::Applied(self.ingest(delivery).await?))
+    ///
+    /// Takes the request as it came, because an engine may have to write it down before it looks at it.
+    async fn accept(&self, request: IngestDeliveryRequest, context: IngestContext) -> Result<Accepted, Error> {
+        Ok(Accepted::Applied(self.ingest(wire::delivery_from_proto(request, &context)?).await?))
     }
 
     /// The entries as stored, tombstones and expired ones included, in the order of the keys.

@@ -1,5 +1,7 @@
 //! `freshet.content.changed.v1` as CloudEvents 1.0 JSON.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use freshet_domain::{ChangeOp, ClientId, DeliveryId, EntryKey, Kind, Lane, SourceId, Timestamp};
 use freshet_kit::Error;
@@ -74,16 +76,16 @@ impl ContentChanged {
         let id = format!("{}-{}", first.delivery, first.index);
         let wire = CloudEvent {
             specversion: "1.0".into(),
-            id: id.clone(),
-            source: format!("/clients/{}/sources/{}", self.client, self.source),
+            id: id.as_str().into(),
+            source: format!("/clients/{}/sources/{}", self.client, self.source).into(),
             r#type: CONTENT_CHANGED.into(),
-            time: self.time.to_string(),
+            time: self.time.to_string().into(),
             datacontenttype: "application/json".into(),
-            traceparent: first.traceparent.clone(),
+            traceparent: first.traceparent.as_str().into(),
             data: Data {
-                client_id: self.client.to_string(),
-                source_id: self.source.to_string(),
-                r#type: self.entry_type.clone(),
+                client_id: self.client.as_str().into(),
+                source_id: self.source.as_str().into(),
+                r#type: self.entry_type.as_str().into(),
                 kind: self.kind.code(),
                 changes: self.changes.iter().map(WireChange::from).collect(),
             },
@@ -105,11 +107,17 @@ impl ContentChanged {
     /// Reads an event's body. `Ok(None)`: an event of another type, which is none of our business.
     pub fn from_body(body: &Bytes) -> Result<Option<Self>, Error> {
         let bad = |what: &str| Error::invalid(format!("event.{what}"), "is missing or wrong");
-        let kind: TypeOnly = serde_json::from_slice(body).map_err(|error| bad("type").with_source(error))?;
-        if kind.r#type != CONTENT_CHANGED {
+        let wire: CloudEvent<'_> = match serde_json::from_slice(body) {
+            Ok(wire) => wire,
+            Err(error) => {
+                let other: TypeOnly = serde_json::from_slice(body).map_err(|error| bad("type").with_source(error))?;
+                let is_ours = other.r#type == CONTENT_CHANGED;
+                return if is_ours { Err(bad("data").with_source(error)) } else { Ok(None) };
+            }
+        };
+        if wire.r#type != CONTENT_CHANGED {
             return Ok(None);
         }
-        let wire: CloudEvent = serde_json::from_slice(body).map_err(|error| bad("data").with_source(error))?;
         let changes = wire
             .data
             .changes
@@ -118,14 +126,14 @@ impl ContentChanged {
                 Ok(ChangedEntry {
                     delivery: change.delivery_id.parse().map_err(|_| bad("data.changes.delivery_id"))?,
                     index: change.index,
-                    id: change.id,
-                    locale: change.locale,
+                    id: change.id.into_owned(),
+                    locale: change.locale.into_owned(),
                     op: ChangeOp::from_code(change.op).ok_or_else(|| bad("data.changes.op"))?,
                     lane: Lane::from_code(change.lane).ok_or_else(|| bad("data.changes.lane"))?,
-                    content_hash: change.content_hash,
+                    content_hash: change.content_hash.into_owned(),
                     sequence: change.sequence,
                     received_at: Timestamp::from_micros(change.received_at_micros),
-                    traceparent: change.traceparent,
+                    traceparent: change.traceparent.into_owned(),
                 })
             })
             .collect::<Result<Vec<_>, Error>>()?;
@@ -135,7 +143,7 @@ impl ContentChanged {
         Ok(Some(Self {
             client: wire.data.client_id.parse().map_err(|_| bad("data.client_id"))?,
             source: wire.data.source_id.parse().map_err(|_| bad("data.source_id"))?,
-            entry_type: wire.data.r#type,
+            entry_type: wire.data.r#type.into_owned(),
             kind: Kind::from_code(wire.data.kind).ok_or_else(|| bad("data.kind"))?,
             time: Timestamp::parse_rfc3339(&wire.time).ok_or_else(|| bad("time"))?,
             changes,
@@ -148,58 +156,72 @@ struct TypeOnly {
     r#type: String,
 }
 
+/// Text is borrowed both ways: from the event to the wire, and from the body.
 #[derive(Serialize, Deserialize)]
-struct CloudEvent {
-    specversion: String,
-    id: String,
-    source: String,
-    r#type: String,
-    time: String,
-    datacontenttype: String,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    traceparent: String,
-    data: Data,
+struct CloudEvent<'a> {
+    #[serde(borrow)]
+    specversion: Cow<'a, str>,
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+    #[serde(borrow)]
+    source: Cow<'a, str>,
+    #[serde(borrow)]
+    r#type: Cow<'a, str>,
+    #[serde(borrow)]
+    time: Cow<'a, str>,
+    #[serde(borrow)]
+    datacontenttype: Cow<'a, str>,
+    #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
+    traceparent: Cow<'a, str>,
+    #[serde(borrow)]
+    data: Data<'a>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Data {
-    client_id: String,
-    source_id: String,
-    r#type: String,
+struct Data<'a> {
+    #[serde(borrow)]
+    client_id: Cow<'a, str>,
+    #[serde(borrow)]
+    source_id: Cow<'a, str>,
+    #[serde(borrow)]
+    r#type: Cow<'a, str>,
     kind: u8,
-    changes: Vec<WireChange>,
+    #[serde(borrow)]
+    changes: Vec<WireChange<'a>>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct WireChange {
-    delivery_id: String,
+struct WireChange<'a> {
+    #[serde(borrow)]
+    delivery_id: Cow<'a, str>,
     index: u32,
-    id: String,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    locale: String,
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+    #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
+    locale: Cow<'a, str>,
     op: u8,
     lane: u8,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    content_hash: String,
+    #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
+    content_hash: Cow<'a, str>,
     sequence: u64,
     received_at_micros: i64,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    traceparent: String,
+    #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
+    traceparent: Cow<'a, str>,
 }
 
-impl From<&ChangedEntry> for WireChange {
-    fn from(change: &ChangedEntry) -> Self {
+impl<'a> From<&'a ChangedEntry> for WireChange<'a> {
+    fn from(change: &'a ChangedEntry) -> Self {
         Self {
-            delivery_id: change.delivery.to_string(),
+            delivery_id: change.delivery.to_string().into(),
             index: change.index,
-            id: change.id.clone(),
-            locale: change.locale.clone(),
+            id: change.id.as_str().into(),
+            locale: change.locale.as_str().into(),
             op: change.op.code(),
             lane: change.lane.code(),
-            content_hash: change.content_hash.clone(),
+            content_hash: change.content_hash.as_str().into(),
             sequence: change.sequence,
             received_at_micros: change.received_at.as_micros(),
-            traceparent: change.traceparent.clone(),
+            traceparent: change.traceparent.as_str().into(),
         }
     }
 }
@@ -218,7 +240,7 @@ mod tests {
             changes: vec![ChangedEntry {
                 delivery: DeliveryId::generate(),
                 index: 3,
-                id: "788032119674292922".into(),
+                id: "788032119674292922\n\"ä".into(),
                 locale: "fr".into(),
                 op: ChangeOp::Upsert,
                 lane: Lane::Normal,
@@ -232,9 +254,10 @@ mod tests {
 
     #[test]
     fn an_event_survives_the_bus_and_keeps_its_id() {
-        let out = event().to_event();
-        let out = out.expect("event");
+        let sent = event();
+        let out = sent.to_event().expect("event");
         let back = ContentChanged::from_body(&out.body).expect("valid").expect("ours");
+        assert_eq!(back, sent);
         assert_eq!(back.to_event().expect("event").id, out.id);
         let json: serde_json::Value = serde_json::from_slice(&out.body).expect("json");
         assert_eq!((&json["specversion"], &json["type"]), (&"1.0".into(), &CONTENT_CHANGED.into()));
@@ -242,7 +265,12 @@ mod tests {
 
     #[test]
     fn foreign_and_broken_events_are_told_apart() {
-        assert_eq!(ContentChanged::from_body(&Bytes::from_static(b"{\"type\":\"other\"}")).expect("foreign"), None);
+        let mut other: serde_json::Value =
+            serde_json::from_slice(&event().to_event().expect("event").body).expect("json");
+        other["type"] = "other".into();
+        for foreign in ["{\"type\":\"other\"}".to_owned(), other.to_string()] {
+            assert_eq!(ContentChanged::from_body(&foreign.into()).expect("foreign"), None);
+        }
         for broken in ["", "[]", "{}", "{\"type\":\"freshet.content.changed.v1\"}"] {
             assert!(ContentChanged::from_body(&Bytes::from(broken)).is_err(), "{broken}");
         }

@@ -21,7 +21,7 @@ use crate::group::Job;
 /// So many new pages are copied and synced at once. While the disk is busy with them, the syncs that answers wait for
 /// take longer: with 512 pages the slowest hundredth of answers at half load took 7 to 8 ms, with all 16,384 at once 10 to
 /// 13 ms (measured). Smaller steps cost more CPU, because a page that changes again is copied again.
-const STEP_PAGES: u32 = 512;
+const STEP_PAGES: u32 = 4_096;
 
 /// Rounds before the writer is asked to finish, however much is left.
 const ROUNDS_MAX: usize = 6;

@@ -3,6 +3,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use freshet_kit::Error;
 use rusqlite::Connection;
@@ -41,9 +42,12 @@ pub(crate) enum Job {
     Synced,
 }
 
+/// When nothing has come for so long, the memory of the page cache is given back.
+const IDLE: Duration = Duration::from_secs(2);
+
 /// Runs until every sender is gone.
 pub(crate) fn serve(connection: &Connection, jobs: &mpsc::Receiver<Job>, sync: &Sync) {
-    while let Ok(first) = jobs.recv() {
+    while let Some(first) = first(connection, jobs) {
         let mut group = Group::default();
         let mut checkpoint = None;
         let mut next = Some(first);
@@ -60,6 +64,18 @@ pub(crate) fn serve(connection: &Connection, jobs: &mpsc::Receiver<Job>, sync: &
             // A reader that is still in the old part makes no harm: the next checkpoint does more.
             let _ = checkpoint::copy(connection);
             let _ = done.send(());
+        }
+    }
+}
+
+/// The first job of the next group.
+fn first(connection: &Connection, jobs: &mpsc::Receiver<Job>) -> Option<Job> {
+    match jobs.recv_timeout(IDLE) {
+        Ok(job) => Some(job),
+        Err(mpsc::RecvTimeoutError::Disconnected) => None,
+        Err(mpsc::RecvTimeoutError::Timeout) => {
+            let _ = connection.execute_batch("PRAGMA shrink_memory");
+            jobs.recv().ok()
         }
     }
 }

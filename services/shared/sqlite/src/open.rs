@@ -21,7 +21,8 @@ pub(crate) fn writer(path: &Path, migrations: &[Migrations]) -> Result<Connectio
     connection.busy_timeout(std::time::Duration::from_secs(2)).map_err(wrap)?;
     // A damaged file is found by the first real read, which this is.
     connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).map_err(wrap)?;
-    // A larger cache is no help: the system caches the file too, and SQLite walks its whole cache after some commits.
+    // Enough for the pages that a large transaction changes: those that do not fit are written to the log each time they
+    // make room for another one. The writer gives it back when nothing comes any more (see `group`).
     // NORMAL: the log is synced by the sync thread (see `durable`), not inside COMMIT.
     connection
         .execute_batch(
@@ -29,7 +30,7 @@ pub(crate) fn writer(path: &Path, migrations: &[Migrations]) -> Result<Connectio
              PRAGMA synchronous = NORMAL;
              PRAGMA foreign_keys = OFF;
              PRAGMA cell_size_check = ON;
-             PRAGMA cache_size = -12288;
+             PRAGMA cache_size = -49152;
              PRAGMA temp_store = MEMORY;
              PRAGMA wal_autocheckpoint = 0;
              PRAGMA journal_size_limit = 268435456;",

@@ -7,11 +7,13 @@ use freshet_domain::{
     Change, ChangeEffect, ChangeOutcome, ClientId, ContentHash, DeliveryId, EntryContent, EntryKey, EntryStatus, Kind,
     Retention, SourceId, SourceVersion, Timestamp, Verdict,
 };
+use freshet_proto::content::v1::IngestDeliveryRequest;
+use freshet_proto::convert;
 use sha2::{Digest as _, Sha256};
 
 use crate::model::{
-    Entry, EntryOrder, EntryPosition, EntryQuery, ExportQuery, FeedChange, FeedQuery, Ingested, Invalidation,
-    NewDelivery, RetentionLimits, Selector,
+    Entry, EntryOrder, EntryPosition, EntryQuery, ExportQuery, FeedChange, FeedQuery, IngestContext, Ingested,
+    Invalidation, NewDelivery, RetentionLimits, Selector,
 };
 use crate::store::{ExportPart, Store};
 
@@ -112,6 +114,31 @@ pub async fn ingest(store: &dyn Store, change: Change) -> ChangeOutcome {
 /// The same at another time.
 pub async fn ingest_at(store: &dyn Store, now: Timestamp, change: Change) -> ChangeOutcome {
     accepted(store, delivery_at(now, vec![change])).await.outcomes.remove(0)
+}
+
+/// The request that brings a delivery, and what its caller does not say.
+pub fn request_of(delivery: &NewDelivery) -> (IngestDeliveryRequest, IngestContext) {
+    let request = IngestDeliveryRequest {
+        delivery_id: delivery.delivery.to_string(),
+        client_id: delivery.client.to_string(),
+        source_id: delivery.source.to_string(),
+        provider: delivery.provider.clone(),
+        event: delivery.event.clone(),
+        received_at: Some(convert::timestamp_to_proto(delivery.received_at)),
+        verdict: i32::from(delivery.verdict.code()),
+        reason: delivery.reason.clone(),
+        detail: delivery.detail.clone(),
+        dedup_keys: delivery.dedup_keys.clone(),
+        dedup_horizon: Some(convert::duration_to_proto(delivery.dedup_horizon)),
+        changes: delivery.changes.iter().cloned().map(convert::change_to_proto).collect(),
+        retention: i32::from(delivery.retention.code()),
+        proof: delivery.proof.clone(),
+        archived_headers: delivery.headers.iter().map(convert::header_to_proto).collect(),
+        body: delivery.body.clone(),
+        traceparent: delivery.traceparent.clone(),
+        may_defer: true,
+    };
+    (request, IngestContext { now: delivery.stored_at, content_ttl: delivery.content_ttl })
 }
 
 /// Stores a delivery that is new.

@@ -3,9 +3,10 @@
 use freshet_domain::{Change, ChangeEffect, ChangeOp, EntryKey, EntryStatus, SourceVersion};
 use freshet_sqlite::DbError;
 use prost::Message as _;
-use rusqlite::{Connection, ToSql, params};
+use rusqlite::{ToSql, params};
 use sha2::{Digest as _, Sha256};
 
+use super::batch::Batch;
 use super::redact::{self, Erased};
 use super::{rows, sql};
 use crate::model::NewDelivery;
@@ -71,16 +72,15 @@ struct Head {
 }
 
 /// Applies the changes of one delivery, in order.
-pub(super) struct Applier<'a> {
-    pub(super) connection: &'a Connection,
+pub(super) struct Applier<'a, 'c> {
+    pub(super) batch: &'a Batch<'c>,
     pub(super) delivery: &'a NewDelivery,
     pub(super) delivery_no: i64,
-    pub(super) next_sequence: i64,
     pub(super) erased: &'a Erased,
 }
 
-impl Applier<'_> {
-    pub(super) fn apply(&mut self, position: usize, change: &PreparedChange) -> Result<Outcome, DbError> {
+impl Applier<'_, '_> {
+    pub(super) fn apply(&self, position: usize, change: &PreparedChange) -> Result<Outcome, DbError> {
         let decision = match change.incoming.op {
             ChangeOp::Redact => self.redact(change)?,
             ChangeOp::Touch if change.names_everything() => rules::decide_touch_of_all(change.incoming.build_relevant),
@@ -99,9 +99,8 @@ impl Applier<'_> {
         };
         let sequence = match decision.effect {
             ChangeEffect::Published | ChangeEffect::Stored => {
-                let sequence = self.next_sequence;
-                self.next_sequence += 1;
-                sql::CHANGE_PUT.on(self.connection)?.execute(params![
+                let sequence = self.batch.next_change();
+                self.batch.statement(sql::CHANGE_PUT)?.execute(params![
                     sequence,
                     self.delivery.client.as_str(),
                     self.delivery_no,
@@ -134,7 +133,7 @@ impl Applier<'_> {
     }
 
     fn head(&self, key: &EntryKey) -> Result<Option<Head>, DbError> {
-        let mut statement = sql::ENTRY_HEAD.on(self.connection)?;
+        let mut statement = self.batch.statement(sql::ENTRY_HEAD)?;
         let mut found = statement.query(key_of(self.delivery, key))?;
         let Some(row) = found.next()? else { return Ok(None) };
         Ok(Some(Head {
@@ -204,7 +203,7 @@ impl Applier<'_> {
     fn update(&self, sql: sql::Sql, key: &EntryKey, values: &[&dyn ToSql]) -> Result<(), DbError> {
         let key = key_of(self.delivery, key);
         let all: Vec<&dyn ToSql> = key.iter().map(|part| part as &dyn ToSql).chain(values.iter().copied()).collect();
-        sql.on(self.connection)?.execute(&all[..])?;
+        self.batch.statement(sql)?.execute(&all[..])?;
         Ok(())
     }
 
@@ -245,7 +244,7 @@ impl Applier<'_> {
         let touched = change.incoming.op == ChangeOp::Touch;
         let revision = head.as_ref().map_or(1, |head| head.revision + 1);
         match &head {
-            None => sql::ENTRY_PUT.on(self.connection)?.execute(params![
+            None => self.batch.statement(sql::ENTRY_PUT)?.execute(params![
                 key[0],
                 key[1],
                 key[2],
@@ -271,7 +270,7 @@ impl Applier<'_> {
                 if head.slug.as_deref() != slug {
                     self.update(sql::ENTRY_SET_SLUG, &change.key, &[&slug])?;
                 }
-                sql::ENTRY_SET.on(self.connection)?.execute(params![
+                self.batch.statement(sql::ENTRY_SET)?.execute(params![
                     key[0],
                     key[1],
                     key[2],
@@ -300,7 +299,7 @@ impl Applier<'_> {
     fn put_tags(&self, key: &EntryKey, head: Option<&Head>, tags: &[String]) -> Result<(), DbError> {
         let stored = match head.filter(|head| head.tags_print != 0).and_then(|head| head.content_no) {
             Some(number) => {
-                let mut statement = sql::CONTENT_DETAILS.on(self.connection)?;
+                let mut statement = self.batch.statement(sql::CONTENT_DETAILS)?;
                 let mut found = statement.query([number])?;
                 match found.next()? {
                     Some(row) => Details::read(rows::bytes(row, 0)?)?.tags,
@@ -320,7 +319,7 @@ impl Applier<'_> {
 
     /// Removes what the key covers, whatever its version.
     fn redact(&self, change: &PreparedChange) -> Result<Decision, DbError> {
-        let covered = redact::covered_entries(self.connection, &self.delivery.client, &change.key)?;
+        let covered = redact::covered_entries(self.batch.connection, &self.delivery.client, &change.key)?;
         let left = |status: EntryStatus| covered.iter().any(|entry| entry.status == status);
         let published = left(EntryStatus::Published);
         let anything = published || left(EntryStatus::Draft) || self.erased.bodies > 0;
@@ -337,16 +336,16 @@ impl Applier<'_> {
         match (content, stored) {
             (Some(content), Some(number)) => {
                 let PreparedContent { title, details, fields, .. } = content;
-                sql::CONTENT_SET.on(self.connection)?.execute(params![number, title, details, &fields[..]])?;
+                self.batch.statement(sql::CONTENT_SET)?.execute(params![number, title, details, &fields[..]])?;
                 Ok(Some(number))
             }
             (Some(content), None) => {
                 let PreparedContent { title, details, fields, .. } = content;
-                sql::CONTENT_PUT.on(self.connection)?.execute(params![title, details, &fields[..]])?;
-                Ok(Some(self.connection.last_insert_rowid()))
+                self.batch.statement(sql::CONTENT_PUT)?.execute(params![title, details, &fields[..]])?;
+                Ok(Some(self.batch.connection.last_insert_rowid()))
             }
             (None, Some(number)) => {
-                sql::CONTENT_DELETE.on(self.connection)?.execute([number])?;
+                self.batch.statement(sql::CONTENT_DELETE)?.execute([number])?;
                 Ok(None)
             }
             (None, None) => Ok(None),

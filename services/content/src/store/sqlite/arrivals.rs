@@ -35,10 +35,10 @@ const BUSY: Duration = Duration::from_millis(200);
 const WAITING_MAX: usize = 16_384;
 
 /// Most deliveries in one transaction. Others who write wait for as long as it takes.
-pub(super) const BATCH_MAX: usize = 2_048;
+pub(super) const BATCH_MAX: usize = 4_096;
 
 /// The longest pause between transactions when nobody waits for one: larger transactions write each page less often.
-const PAUSE_MAX: Duration = Duration::from_millis(25);
+const PAUSE_MAX: Duration = Duration::from_millis(400);
 
 /// So many times as long as the last transaction took.
 const PAUSE_TIMES: u32 = 4;
@@ -48,6 +48,8 @@ pub(super) struct Arrival {
     pub(super) prepared: Arc<Prepared>,
     /// Its number in the journal, if it is there: then it stays here until it is in the tables.
     pub(super) journaled: Option<u64>,
+    /// The tables certainly have no delivery of its id.
+    pub(super) is_new: bool,
     /// Who waits for what it did.
     pub(super) answer: Option<oneshot::Sender<Result<Done, Error>>>,
 }
@@ -138,7 +140,8 @@ impl Arrivals {
         let enter = |(prepared, known): (&Arc<Prepared>, bool)| {
             let is_new = !known && prepared.names().all(|name| !state.names.contains_key(name));
             if is_new {
-                state.enter(Arrival { prepared: prepared.clone(), journaled: numbers.next(), answer: None });
+                let prepared = prepared.clone();
+                state.enter(Arrival { prepared, journaled: numbers.next(), is_new: true, answer: None });
             }
             is_new
         };
@@ -250,7 +253,9 @@ impl Arrivals {
         let mut state = self.state();
         state.failing = true;
         let tickets = std::mem::take(&mut state.taken);
-        for (ticket, arrival) in tickets.into_iter().zip(batch).rev() {
+        for (ticket, mut arrival) in tickets.into_iter().zip(batch).rev() {
+            // Whether or not the failed attempt left something is for the tables to tell.
+            arrival.is_new = false;
             if arrival.journaled.is_some() {
                 // Nobody waits for these: `awaited` has not counted them.
                 state.queue.push_front((ticket, arrival));

@@ -11,7 +11,7 @@ use rusqlite::{Connection, params};
 use sha2::{Digest as _, Sha256};
 
 use super::apply::{Applier, PreparedChange};
-use super::bodies::BodyLog;
+use super::batch::Batch;
 use super::feed::number;
 use super::redact::{self, Candidates};
 use super::{rows, sql};
@@ -99,45 +99,34 @@ impl Prepared {
         }
     }
 
-    /// The job.
-    pub(super) fn write(
-        &self,
-        connection: &Connection,
-        bodies: &BodyLog,
-        candidates: &Candidates,
-    ) -> Result<Done, DbError> {
-        if let Some(answer) = self.own_answer(connection, bodies)? {
+    /// The job. Whoever knows that no delivery of its id is in the tables says that it `is_new`, which saves a look-up.
+    pub(super) fn write(&self, batch: &Batch<'_>, candidates: &Candidates, is_new: bool) -> Result<Done, DbError> {
+        if !is_new && let Some(answer) = self.own_answer(batch)? {
             return Ok(answer);
         }
-        if let Some(duplicate) = self.remember(connection)? {
+        if let Some(duplicate) = self.remember(batch)? {
             return Ok(duplicate);
         }
-        let delivery_no: i64 = 1 + last(connection, sql::DELIVERY_LAST)?;
         let redacted = if self.redacts {
-            redact::erase_bodies(connection, bodies, &self.redaction(), candidates)?
+            redact::erase_bodies(batch.connection, batch.bodies, &self.redaction(), candidates)?
         } else {
             redact::Erased::default()
         };
-        let mut applier = Applier {
-            connection,
-            delivery: &self.delivery,
-            delivery_no,
-            next_sequence: 1 + last(connection, sql::CHANGE_LAST)?,
-            erased: &redacted,
-        };
+        let delivery_no = batch.next_delivery();
+        let applier = Applier { batch, delivery: &self.delivery, delivery_no, erased: &redacted };
         let mut outcomes = Outcomes { list: Vec::with_capacity(self.changes.len()) };
         for (position, change) in self.changes.iter().enumerate() {
             outcomes.list.push(applier.apply(position, change)?);
         }
-        self.write_row(connection, bodies, delivery_no, &outcomes)?;
+        self.write_row(batch, delivery_no, &outcomes)?;
         Ok(Done::Stored(outcomes))
     }
 
     /// The answer of an earlier attempt of this very request.
-    fn own_answer(&self, connection: &Connection, bodies: &BodyLog) -> Result<Option<Done>, DbError> {
+    fn own_answer(&self, batch: &Batch<'_>) -> Result<Option<Done>, DbError> {
         let id = &self.delivery.delivery.as_bytes()[..];
         let (outcomes, place) = {
-            let mut statement = sql::DELIVERY_ANSWER.on(connection)?;
+            let mut statement = batch.statement(sql::DELIVERY_ANSWER)?;
             let mut found = statement.query([id])?;
             let Some(row) = found.next()? else { return Ok(None) };
             let owner = (rows::text(row, 0)?, rows::text(row, 1)?);
@@ -150,11 +139,12 @@ impl Prepared {
         };
         // A power cut after the first attempt may have left the row and taken the body, see `bodies`.
         if let Some(place) = place.filter(|_| self.keeps_body)
-            && bodies.read(place, self.body_bytes).map_err(body_error)?.as_deref() != Some(&self.delivery.body[..])
+            && batch.bodies.read(place, self.body_bytes).map_err(body_error)?.as_deref()
+                != Some(&self.delivery.body[..])
         {
-            let place = bodies.append(&self.delivery.body, self.delivery.stored_at).map_err(body_error)?;
+            let place = batch.bodies.append(&self.delivery.body, self.delivery.stored_at).map_err(body_error)?;
             let (segment, offset) = (number(place.segment), number(place.offset));
-            sql::DELIVERY_BODY_AGAIN.on(connection)?.execute(params![id, segment, offset])?;
+            batch.statement(sql::DELIVERY_BODY_AGAIN)?.execute(params![id, segment, offset])?;
         }
         Ok(Some(Done::Stored(outcomes)))
     }
@@ -162,40 +152,34 @@ impl Prepared {
     /// Writes the marks. If one of them is another delivery's, takes back what it wrote and names that delivery.
     ///
     /// Writing first and asking only when a mark is taken saves the look-up that almost always finds nothing.
-    fn remember(&self, connection: &Connection) -> Result<Option<Done>, DbError> {
+    fn remember(&self, batch: &Batch<'_>) -> Result<Option<Done>, DbError> {
         let expires_at = self.delivery.stored_at.plus(self.delivery.dedup_horizon).as_micros();
         let id = &self.delivery.delivery.as_bytes()[..];
-        let mut put = sql::DEDUP_PUT.on(connection)?;
+        let mut put = batch.statement(sql::DEDUP_PUT)?;
         for (number, mark) in self.marks.iter().enumerate() {
             // An expired mark is nobody's any more, and a mark of its own is of a row that was kept long enough.
             if put.execute(params![&mark[..], id, expires_at, self.delivery.stored_at.as_micros()])? > 0 {
                 continue;
             }
             let first = {
-                let mut find = sql::DEDUP_FIND.on(connection)?;
+                let mut find = batch.statement(sql::DEDUP_FIND)?;
                 let mut found = find.query([&mark[..]])?;
                 let row = found.next()?.ok_or_else(|| codec::damaged("mark"))?;
                 rows::delivery_id(row, 0)?
             };
             for written in &self.marks[..number] {
-                sql::DEDUP_TAKE_BACK.on(connection)?.execute(params![&written[..], id])?;
+                batch.statement(sql::DEDUP_TAKE_BACK)?.execute(params![&written[..], id])?;
             }
-            sql::DELIVERY_AGAIN.on(connection)?.execute([&first.as_bytes()[..]])?;
+            batch.statement(sql::DELIVERY_AGAIN)?.execute([&first.as_bytes()[..]])?;
             return Ok(Some(Done::Duplicate(first)));
         }
         Ok(None)
     }
 
-    fn write_row(
-        &self,
-        connection: &Connection,
-        bodies: &BodyLog,
-        delivery_no: i64,
-        outcomes: &Outcomes,
-    ) -> Result<(), DbError> {
+    fn write_row(&self, batch: &Batch<'_>, delivery_no: i64, outcomes: &Outcomes) -> Result<(), DbError> {
         let delivery = &self.delivery;
         let place = if self.keeps_body {
-            Some(bodies.append(&delivery.body, delivery.stored_at).map_err(body_error)?)
+            Some(batch.bodies.append(&delivery.body, delivery.stored_at).map_err(body_error)?)
         } else {
             None
         };
@@ -204,7 +188,7 @@ impl Prepared {
             .iter()
             .find(|outcome| outcome.effect == u32::from(ChangeEffect::Published.code()))
             .map(|outcome| number(outcome.sequence));
-        sql::DELIVERY_PUT.on(connection)?.execute(params![
+        batch.statement(sql::DELIVERY_PUT)?.execute(params![
             delivery_no,
             &delivery.delivery.as_bytes()[..],
             delivery.client.as_str(),

@@ -7,6 +7,7 @@ use freshet_kit::{Error, ErrorKind};
 use freshet_sqlite::DbError;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use super::batch::Batch;
 use super::bodies::BodyLog;
 use super::feed::number;
 use super::ingest::Prepared;
@@ -76,8 +77,9 @@ pub(super) fn step(
         return Ok(Step::Done(invalidated));
     }
     if request.rebuild {
+        let batch = Batch::new(connection, bodies)?;
         for (key, kind) in progress.affected {
-            Prepared::new(rebuild(request, key, kind)).write(connection, bodies, &Candidates::default())?;
+            Prepared::new(rebuild(request, key, kind)).write(&batch, &Candidates::default(), false)?;
         }
     }
     if !request.request_id.is_empty() {

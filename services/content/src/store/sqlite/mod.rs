@@ -7,6 +7,7 @@
 //! | `journal`, `record` | deliveries that are durable before they are in the tables |
 //! | `arrivals`, `threads` | their way there |
 //! | `ingest`, `apply` | one delivery, one change |
+//! | `batch` | what the deliveries of a transaction share |
 //! | `query`, `list`, `merge` | reading |
 //! | `feed`, `export` | the change feed and snapshots |
 //! | `invalidate`, `redact`, `sweep` | ending freshness, removing for good, forgetting |
@@ -15,6 +16,7 @@
 
 mod apply;
 mod arrivals;
+mod batch;
 mod bodies;
 mod export;
 mod feed;
@@ -41,11 +43,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use freshet_domain::{ClientId, DeliveryId, EntryKey, Timestamp};
 use freshet_kit::Error;
+use freshet_proto::content::v1::IngestDeliveryRequest;
 use freshet_sqlite::{Db, DbError};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use self::arrivals::{Arrival, Arrivals};
+use self::batch::Batch;
 use self::bodies::BodyLog;
 use self::ingest::{Done, Prepared};
 use self::invalidate::{Progress, Step};
@@ -54,9 +58,10 @@ use self::sweep::MarksWalk;
 use self::threads::{JOURNAL_APPLIED, Kept, RECORD_BYTES_MAX, Threads};
 use super::{Accepted, Export, FeedSignal, Store};
 use crate::model::{
-    Delivery, DeliveryPage, DeliveryQuery, Entry, EntryPage, EntryQuery, ExportQuery, FeedPage, FeedQuery, Ingested,
-    Invalidation, NewDelivery, OutboxBatch, RetentionLimits, Swept,
+    Delivery, DeliveryPage, DeliveryQuery, Entry, EntryPage, EntryQuery, ExportQuery, FeedPage, FeedQuery,
+    IngestContext, Ingested, Invalidation, NewDelivery, OutboxBatch, RetentionLimits, Swept,
 };
+use crate::wire;
 
 pub use schema::MIGRATIONS;
 
@@ -109,7 +114,7 @@ impl SqliteStore {
         }
         for record in found {
             let prepared = Arc::new(Prepared::new(record::read(&record.bytes)?));
-            arrivals.enter([Arrival { prepared, journaled: Some(record.number), answer: None }]);
+            arrivals.enter([Arrival { prepared, journaled: Some(record.number), is_new: false, answer: None }]);
         }
         let bodies = Arc::new(bodies);
         let log = bodies.clone();
@@ -145,7 +150,7 @@ impl SqliteStore {
     /// Applies a delivery behind those that have arrived, and tells what it did.
     async fn apply(&self, prepared: Arc<Prepared>) -> Result<Done, Error> {
         let (answer, answered) = oneshot::channel();
-        self.threads.arrivals.enter([Arrival { prepared, journaled: None, answer: Some(answer) }]);
+        self.threads.arrivals.enter([Arrival { prepared, journaled: None, is_new: false, answer: Some(answer) }]);
         answered.await.unwrap_or_else(|_| Err(arrivals::closed()))
     }
 
@@ -166,7 +171,7 @@ impl SqliteStore {
         let done = self
             .tables
             .write_feed(move |connection, bodies| {
-                let done = prepared.write(connection, bodies, &candidates)?;
+                let done = prepared.write(&Batch::new(connection, bodies)?, &candidates, false)?;
                 sql::VALUE_PUT.on(connection)?.execute((SCRUB, 1))?;
                 let position = done.position();
                 Ok((done, position))
@@ -285,12 +290,14 @@ impl Store for SqliteStore {
         self.ingest_prepared(prepare(delivery).await?).await
     }
 
-    async fn accept(&self, delivery: NewDelivery) -> Result<Accepted, Error> {
-        let small = delivery.body.len() <= RECORD_BYTES_MAX;
+    async fn accept(&self, request: IngestDeliveryRequest, context: IngestContext) -> Result<Accepted, Error> {
+        let small = request.body.len() <= RECORD_BYTES_MAX;
         if !small || !(self.journals_always || self.threads.arrivals.is_busy()) {
-            return Ok(Accepted::Applied(self.ingest(delivery).await?));
+            return Ok(Accepted::Applied(self.ingest(wire::delivery_from_proto(request, &context)?).await?));
         }
-        let (id, record) = (delivery.delivery, record::write(&delivery));
+        let (record, request) = record::write(request, &context);
+        let delivery = wire::delivery_from_proto(request, &context)?;
+        let id = delivery.delivery;
         let prepared = prepare(delivery).await?;
         if !prepared.redacts && record.len() <= RECORD_BYTES_MAX {
             match self.threads.keep(prepared.clone(), record).await? {

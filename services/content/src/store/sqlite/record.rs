@@ -7,19 +7,18 @@ use std::time::Duration;
 
 use freshet_domain::Timestamp;
 use freshet_kit::Error;
-use freshet_proto::content::v1 as pb;
-use freshet_proto::convert;
+use freshet_proto::content::v1::IngestDeliveryRequest;
 use prost::Message;
 
-use crate::model::NewDelivery;
+use crate::model::{IngestContext, NewDelivery};
 use crate::store::codec::damaged;
-use crate::wire::{self, IngestContext};
+use crate::wire;
 
 /// The request that brought it, and what its caller does not say.
 #[derive(Clone, PartialEq, Message)]
 struct Record {
     #[prost(message, optional, tag = "1")]
-    request: Option<pb::IngestDeliveryRequest>,
+    request: Option<IngestDeliveryRequest>,
     /// Microseconds since the epoch.
     #[prost(sint64, tag = "2")]
     stored_at: i64,
@@ -28,33 +27,14 @@ struct Record {
     content_ttl: u64,
 }
 
-pub(super) fn write(delivery: &NewDelivery) -> Vec<u8> {
-    let request = pb::IngestDeliveryRequest {
-        delivery_id: delivery.delivery.to_string(),
-        client_id: delivery.client.to_string(),
-        source_id: delivery.source.to_string(),
-        provider: delivery.provider.clone(),
-        event: delivery.event.clone(),
-        received_at: Some(convert::timestamp_to_proto(delivery.received_at)),
-        verdict: i32::from(delivery.verdict.code()),
-        reason: delivery.reason.clone(),
-        detail: delivery.detail.clone(),
-        dedup_keys: delivery.dedup_keys.clone(),
-        dedup_horizon: Some(convert::duration_to_proto(delivery.dedup_horizon)),
-        changes: delivery.changes.iter().cloned().map(convert::change_to_proto).collect(),
-        retention: i32::from(delivery.retention.code()),
-        proof: delivery.proof.clone(),
-        archived_headers: delivery.headers.iter().map(convert::header_to_proto).collect(),
-        body: delivery.body.clone(),
-        traceparent: delivery.traceparent.clone(),
-        may_defer: false,
-    };
+/// The record of a request, and the request.
+pub(super) fn write(request: IngestDeliveryRequest, context: &IngestContext) -> (Vec<u8>, IngestDeliveryRequest) {
     let record = Record {
         request: Some(request),
-        stored_at: delivery.stored_at.as_micros(),
-        content_ttl: u64::try_from(delivery.content_ttl.as_micros()).unwrap_or(u64::MAX),
+        stored_at: context.now.as_micros(),
+        content_ttl: u64::try_from(context.content_ttl.as_micros()).unwrap_or(u64::MAX),
     };
-    record.encode_to_vec()
+    (record.encode_to_vec(), record.request.unwrap_or_default())
 }
 
 pub(super) fn read(bytes: &[u8]) -> Result<NewDelivery, Error> {
@@ -97,7 +77,8 @@ mod tests {
             retention: Retention::DigestOnly,
             ..delivery(vec![full, delete("2", 6), touch("3", 7)])
         };
-        let read = read(&write(&new)).expect("read");
+        let (request, context) = request_of(&new);
+        let read = read(&write(request, &context).0).expect("read");
         assert_eq!(format!("{read:?}"), format!("{new:?}"));
     }
 

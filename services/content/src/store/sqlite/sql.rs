@@ -4,18 +4,37 @@ use rusqlite::{CachedStatement, Connection};
 
 /// A statement of this module; there is no other way to make one.
 #[derive(Clone, Copy)]
-pub(super) struct Sql(&'static str);
+pub(super) struct Sql {
+    name: Name,
+    text: &'static str,
+}
 
 impl Sql {
     /// The statement, prepared once per connection.
     pub(super) fn on(self, connection: &Connection) -> rusqlite::Result<CachedStatement<'_>> {
-        connection.prepare_cached(self.0)
+        connection.prepare_cached(self.text)
+    }
+
+    /// Below [`COUNT`], another one for each statement.
+    pub(super) fn number(self) -> usize {
+        self.name as usize
     }
 }
 
 macro_rules! statements {
     ($($(#[$doc:meta])* $name:ident = $text:expr;)+) => {
-        $($(#[$doc])* pub(super) const $name: Sql = Sql($text);)+
+        $($(#[$doc])* pub(super) const $name: Sql = Sql { name: Name::$name, text: $text };)+
+
+        /// Numbers the statements.
+        #[derive(Clone, Copy)]
+        #[expect(non_camel_case_types, clippy::upper_case_acronyms, reason = "the names of the constants")]
+        enum Name {
+            $($name,)+
+            End,
+        }
+
+        /// How many there are.
+        pub(super) const COUNT: usize = Name::End as usize;
 
         #[cfg(test)]
         pub(super) const ALL: &[(&str, Sql)] = &[$((stringify!($name), $name),)+];
@@ -252,7 +271,7 @@ mod tests {
             connection.execute_batch(script).expect("tables");
         }
         for (name, sql) in ALL {
-            let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {}", sql.0)).expect(name);
+            let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {}", sql.text)).expect(name);
             let parameters = vec![rusqlite::types::Null; statement.parameter_count()];
             let lines: Vec<String> = statement
                 .query_map(rusqlite::params_from_iter(parameters), |row| row.get(3))

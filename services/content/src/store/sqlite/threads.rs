@@ -14,6 +14,7 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::arrivals::{Arrival, Arrivals, closed, same, through};
+use super::batch::Batch;
 use super::bodies::BodyLog;
 use super::ingest::{Done, Prepared, body_error};
 use super::journal::Journal;
@@ -253,13 +254,14 @@ impl Applier {
 
     /// Applies all of them in one transaction, or none. What a delivery's own request got wrong is its own result.
     fn attempt(&self, batch: &[Arrival]) -> Result<Vec<Result<Done, Error>>, Error> {
-        let prepared: Vec<Arc<Prepared>> = batch.iter().map(|arrival| arrival.prepared.clone()).collect();
+        let prepared: Vec<_> = batch.iter().map(|arrival| (arrival.prepared.clone(), arrival.is_new)).collect();
         let through = through(batch).map(|through| self.arrivals.capped(through));
         let job = move |connection: &Connection, bodies: &BodyLog| {
             let mut results = Vec::with_capacity(prepared.len());
             let mut position = 0;
-            for prepared in &prepared {
-                let result = one(prepared, connection, bodies)?;
+            let shared = Batch::new(connection, bodies)?;
+            for (prepared, is_new) in &prepared {
+                let result = one(prepared, &shared, *is_new)?;
                 position = result.as_ref().map_or(0, Done::position).max(position);
                 results.push(result);
             }
@@ -298,15 +300,15 @@ impl Applier {
 }
 
 /// Applies one delivery. The inner error is the request's and leaves no row; the outer one is the store's.
-fn one(prepared: &Prepared, connection: &Connection, bodies: &BodyLog) -> Result<Result<Done, Error>, DbError> {
-    let before = connection.total_changes();
+fn one(prepared: &Prepared, batch: &Batch<'_>, is_new: bool) -> Result<Result<Done, Error>, DbError> {
+    let before = batch.connection.total_changes();
     // A panic in one delivery must not be taken for a store that does not answer.
-    let write = || prepared.write(connection, bodies, &Candidates::default());
+    let write = || prepared.write(batch, &Candidates::default(), is_new);
     let result = catch_unwind(AssertUnwindSafe(write))
         .unwrap_or_else(|_| Err(Error::internal("applying a delivery panicked").into()));
     match result {
         Ok(done) => Ok(Ok(done)),
-        Err(DbError::Job(error)) if !error.kind().is_transient() && connection.total_changes() == before => {
+        Err(DbError::Job(error)) if !error.kind().is_transient() && batch.connection.total_changes() == before => {
             Ok(Err(error))
         }
         Err(error) => Err(error),
