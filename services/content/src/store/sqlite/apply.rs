@@ -57,6 +57,10 @@ impl PreparedChange {
         Self { key: change.key, incoming, kind: change.kind.code(), lane: change.lane.code(), content }
     }
 
+    pub(super) fn bytes(&self) -> u64 {
+        self.content.as_ref().map_or(0, |content| content.fields.len() as u64)
+    }
+
     fn names_everything(&self) -> bool {
         self.key.entry_type == EntryKey::ANY || self.key.id == EntryKey::ANY
     }

@@ -37,6 +37,9 @@ const WAITING_MAX: usize = 16_384;
 /// Most deliveries in one transaction. Others who write wait for as long as it takes.
 pub(super) const BATCH_MAX: usize = 4_096;
 
+/// Their bodies and contents together: a part of what the journal has room for, so that it takes others meanwhile.
+const BATCH_BYTES_MAX: u64 = 16 << 20;
+
 /// The longest pause between transactions when nobody waits for one: larger transactions write each page less often.
 const PAUSE_MAX: Duration = Duration::from_millis(400);
 
@@ -69,6 +72,8 @@ pub(super) struct Arrivals {
 #[derive(Default)]
 struct State {
     queue: VecDeque<(u64, Arrival)>,
+    /// Bodies and contents in the queue.
+    queued_bytes: u64,
     /// The tickets of what the applier has taken.
     taken: VecDeque<u64>,
     next_ticket: u64,
@@ -212,11 +217,10 @@ impl Arrivals {
                 self.entered.wait_timeout(state, at - now).unwrap_or_else(PoisonError::into_inner).0
             };
         }
-        let count = state.queue.len().min(BATCH_MAX);
-        if count >= MANY {
+        let (tickets, batch) = state.take();
+        if batch.len() >= MANY {
             self.many();
         }
-        let (tickets, batch): (Vec<u64>, Vec<Arrival>) = state.queue.drain(..count).unzip();
         state.taken.extend(tickets);
         state.awaited -= batch.iter().filter(|arrival| arrival.answer.is_some()).count();
         Some(batch)
@@ -258,6 +262,7 @@ impl Arrivals {
             arrival.is_new = false;
             if arrival.journaled.is_some() {
                 // Nobody waits for these: `awaited` has not counted them.
+                state.queued_bytes += arrival.prepared.bytes();
                 state.queue.push_front((ticket, arrival));
             } else {
                 state.leave(&arrival);
@@ -314,7 +319,22 @@ impl State {
     /// Somebody waits, or there is enough for a transaction.
     fn is_due(&self) -> bool {
         let is_awaited = self.closing || self.awaited > 0 || !self.waiters.is_empty();
-        !self.queue.is_empty() && (is_awaited || self.queue.len() >= BATCH_MAX)
+        let is_enough = self.queue.len() >= BATCH_MAX || self.queued_bytes >= BATCH_BYTES_MAX;
+        !self.queue.is_empty() && (is_awaited || is_enough)
+    }
+
+    /// Takes the next batch from the queue, at least one.
+    fn take(&mut self) -> (Vec<u64>, Vec<Arrival>) {
+        let (mut count, mut bytes) = (0, 0);
+        for (_, arrival) in self.queue.iter().take(BATCH_MAX) {
+            if count > 0 && bytes >= BATCH_BYTES_MAX {
+                break;
+            }
+            bytes += arrival.prepared.bytes();
+            count += 1;
+        }
+        self.queued_bytes -= bytes;
+        self.queue.drain(..count).unzip()
     }
 
     fn capped(&self, through: u64) -> u64 {
@@ -334,6 +354,7 @@ impl State {
         self.queue = left;
         self.awaited -= gone.len();
         for (_, arrival) in gone {
+            self.queued_bytes -= arrival.prepared.bytes();
             self.leave(&arrival);
         }
         self.tell();
@@ -346,6 +367,7 @@ impl State {
         self.journaled += usize::from(arrival.journaled.is_some());
         self.next_ticket += 1;
         self.awaited += usize::from(arrival.answer.is_some());
+        self.queued_bytes += arrival.prepared.bytes();
         self.queue.push_back((self.next_ticket, arrival));
     }
 

@@ -25,6 +25,7 @@ pub(super) struct Prepared {
     marks: Vec<[u8; 16]>,
     body_sha256: [u8; 32],
     body_bytes: u64,
+    content_bytes: u64,
     keeps_body: bool,
     headers: Vec<u8>,
     changes: Vec<PreparedChange>,
@@ -62,6 +63,7 @@ impl Prepared {
             marks,
             body_sha256: Sha256::digest(&delivery.body).into(),
             body_bytes: delivery.body.len() as u64,
+            content_bytes: changes.iter().map(PreparedChange::bytes).sum(),
             // A request to forget names whom to forget.
             keeps_body: delivery.retention == Retention::Body && !redacts,
             headers,
@@ -73,6 +75,11 @@ impl Prepared {
 
     pub(super) fn id(&self) -> DeliveryId {
         self.delivery.delivery
+    }
+
+    /// How large it is, roughly.
+    pub(super) fn bytes(&self) -> u64 {
+        self.body_bytes + self.content_bytes
     }
 
     /// The marks and the id: no two deliveries share one of them without one having to know of the other.
