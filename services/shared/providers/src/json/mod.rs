@@ -5,6 +5,11 @@
 
 mod canonical;
 mod object;
+mod path;
+mod rows;
+mod scan;
 
 pub use canonical::{Canonical, DEPTH_MAX};
 pub use object::{FieldError, Object, Value};
+pub(crate) use rows::rows;
+pub(crate) use scan::{Scanner, text_of};

@@ -8,6 +8,8 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::path::{Path, Step};
+use super::{Scanner, text_of};
 use crate::Refusal;
 
 /// What is wrong with one field.
@@ -39,36 +41,64 @@ impl From<FieldError> for Refusal {
 
 /// A JSON object whose values are not parsed yet. Of a repeated name the last value counts, as in JavaScript.
 pub struct Object<'a> {
-    path: String,
-    members: Vec<(Cow<'a, str>, &'a RawValue)>,
+    path: Path<'a>,
+    members: Vec<Member<'a>>,
 }
 
 /// A JSON value that is not parsed yet.
 #[derive(Clone)]
 pub struct Value<'a> {
-    path: String,
-    raw: &'a RawValue,
+    parent: Path<'a>,
+    step: Step<'a>,
+    raw: &'a str,
 }
+
+/// One member, its value not parsed yet.
+pub(super) struct Member<'a> {
+    pub(super) name: Cow<'a, str>,
+    pub(super) raw: &'a str,
+    /// True if it is known that the value has no white space but in strings.
+    pub(super) is_compact: bool,
+    /// How many objects and arrays with something in them are inside one another in the value, if it is compact.
+    pub(super) levels: usize,
+}
+
+/// The members of a whole text; `None` if it is not one object.
+fn members_of(text: &str) -> Option<Vec<Member<'_>>> {
+    let mut scanner = Scanner::new(text);
+    scanner.eat(b'{')?;
+    let mut members = Vec::with_capacity(16);
+    let mut goes_on = !scanner.is_empty(b'}')?;
+    while goes_on {
+        let name = scanner.name()?;
+        let raw = scanner.value()?;
+        members.push(Member { name, raw, is_compact: scanner.was_compact(), levels: scanner.levels() });
+        goes_on = scanner.goes_on(b'}')?;
+    }
+    scanner.is_at_end().then_some(members)
+}
+
+/// The same by `serde_json`, which is slower but knows where an error is.
+struct CheckedMembers<'a>(Vec<Member<'a>>);
 
 #[derive(Deserialize)]
 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
-struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
-
-impl<'de> Deserialize<'de> for Members<'de> {
+impl<'de> Deserialize<'de> for CheckedMembers<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct MembersVisitor;
         impl<'de> Visitor<'de> for MembersVisitor {
-            type Value = Members<'de>;
+            type Value = CheckedMembers<'de>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a JSON object")
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::with_capacity(16);
+                let mut members = Vec::new();
                 while let Some(Name(name)) = map.next_key()? {
-                    members.push((name, map.next_value()?));
+                    let raw = map.next_value::<&RawValue>()?.get();
+                    members.push(Member { name, raw, is_compact: false, levels: 0 });
                 }
-                Ok(Members(members))
+                Ok(CheckedMembers(members))
             }
         }
         deserializer.deserialize_map(MembersVisitor)
@@ -91,52 +121,50 @@ impl<'a> Object<'a> {
             Some(b'[' | b'"' | b't' | b'f' | b'n' | b'-' | b'0'..=b'9') => return Err(wrong("must be a JSON object")),
             _ => return Err(wrong("is not JSON")),
         }
-        Self::scan(String::new(), text)
+        Self::scan(Path::default(), text)
     }
 
-    fn scan(path: String, text: &'a str) -> Result<Self, FieldError> {
-        match serde_json::from_str::<Members<'a>>(text) {
-            Ok(Members(members)) => Ok(Self { path, members }),
+    fn scan(path: Path<'a>, text: &'a str) -> Result<Self, FieldError> {
+        if let Some(members) = members_of(text) {
+            return Ok(Self { path, members });
+        }
+        match serde_json::from_str::<CheckedMembers<'a>>(text) {
+            Ok(CheckedMembers(members)) => Ok(Self { path, members }),
             // The error's own text can quote content, so only its place is passed on.
             Err(error) => Err(FieldError {
-                path,
+                path: path.to_string(),
                 problem: Cow::Owned(format!("is not valid JSON (line {}, column {})", error.line(), error.column())),
             }),
         }
     }
 
-    /// JSON path of the object; empty for the body itself.
-    pub fn path(&self) -> &str {
-        &self.path
-    }
-
     /// Names and values in their order.
     pub fn members(&self) -> impl Iterator<Item = (&str, Value<'a>)> {
-        self.members.iter().map(|(name, raw)| (name.as_ref(), Value { path: self.child(name), raw }))
+        self.members.iter().map(|member| (member.name.as_ref(), self.value(member)))
     }
 
-    /// Names and raw text in their order; for [`super::Canonical`].
-    pub(super) fn raw_members(&self) -> impl Iterator<Item = (&str, &'a str)> {
-        self.members.iter().map(|(name, raw)| (name.as_ref(), raw.get()))
+    /// All members in their order; for [`super::Canonical`].
+    pub(super) fn raw_members(&self) -> &[Member<'a>] {
+        &self.members
     }
 
-    fn child(&self, name: &str) -> String {
-        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
+    fn value(&self, member: &Member<'a>) -> Value<'a> {
+        Value { parent: self.path.clone(), step: Step::Member(member.name.clone()), raw: member.raw }
     }
 
-    fn raw(&self, name: &str) -> Option<&'a RawValue> {
-        self.members.iter().rev().find(|(member, _)| member == name).map(|(_, raw)| *raw)
+    fn member(&self, name: &str) -> Option<&Member<'a>> {
+        self.members.iter().rev().find(|member| member.name == name)
     }
 
     /// The value, unless it is missing or null.
     pub fn get(&self, name: &str) -> Option<Value<'a>> {
-        let raw = self.raw(name)?;
-        if raw.get() == "null" { None } else { Some(Value { path: self.child(name), raw }) }
+        let member = self.member(name)?;
+        if member.raw == "null" { None } else { Some(self.value(member)) }
     }
 
     /// True if the name is there, even with null.
     pub fn has(&self, name: &str) -> bool {
-        self.raw(name).is_some()
+        self.member(name).is_some()
     }
 
     /// The value; missing or null is an error that names the field.
@@ -146,7 +174,7 @@ impl<'a> Object<'a> {
 
     /// An error about a member.
     pub fn error(&self, name: &str, problem: impl Into<Cow<'static, str>>) -> FieldError {
-        FieldError { path: self.child(name), problem: problem.into() }
+        FieldError { path: self.path.written(&Step::Member(Cow::Borrowed(name))), problem: problem.into() }
     }
 
     /// Text, or `None` if missing or null.
@@ -202,14 +230,9 @@ impl<'a> Object<'a> {
 }
 
 impl<'a> Value<'a> {
-    /// JSON path.
-    pub fn path(&self) -> &str {
-        &self.path
-    }
-
     /// The JSON text.
     pub fn raw(&self) -> &'a str {
-        self.raw.get()
+        self.raw
     }
 
     /// True for `{...}`.
@@ -228,12 +251,12 @@ impl<'a> Value<'a> {
     }
 
     fn error(&self, problem: &'static str) -> FieldError {
-        FieldError { path: self.path.clone(), problem: Cow::Borrowed(problem) }
+        FieldError { path: self.parent.written(&self.step), problem: Cow::Borrowed(problem) }
     }
 
     /// Text.
     pub fn as_str(&self) -> Result<Cow<'a, str>, FieldError> {
-        serde_json::from_str::<Name<'a>>(self.raw()).map(|Name(text)| text).map_err(|_| self.error("must be a string"))
+        text_of(self.raw).ok_or_else(|| self.error("must be a string"))
     }
 
     /// Text or whole number, exactly as it came, not empty.
@@ -280,7 +303,7 @@ impl<'a> Value<'a> {
         if !self.is_object() {
             return Err(self.error("must be an object"));
         }
-        Object::scan(self.path.clone(), self.raw())
+        Object::scan(self.path(), self.raw)
     }
 
     /// Array.
@@ -288,13 +311,27 @@ impl<'a> Value<'a> {
         if !self.is_array() {
             return Err(self.error("must be an array"));
         }
-        let items: Vec<&'a RawValue> =
-            serde_json::from_str(self.raw()).map_err(|_| self.error("is not a valid array"))?;
-        Ok(items
-            .into_iter()
-            .enumerate()
-            .map(|(index, raw)| Value { path: format!("{}[{index}]", self.path), raw })
-            .collect())
+        self.items().ok_or_else(|| self.error("is not a valid array"))
+    }
+
+    fn items(&self) -> Option<Vec<Value<'a>>> {
+        let mut scanner = Scanner::new(self.raw);
+        scanner.eat(b'[')?;
+        if scanner.is_empty(b']')? {
+            return Some(Vec::new());
+        }
+        let parent = self.path();
+        let mut items = Vec::new();
+        let mut goes_on = true;
+        while goes_on {
+            items.push(Value { parent: parent.clone(), step: Step::Item(items.len()), raw: scanner.value()? });
+            goes_on = scanner.goes_on(b']')?;
+        }
+        Some(items)
+    }
+
+    fn path(&self) -> Path<'a> {
+        self.parent.child(self.step.clone())
     }
 }
 
