@@ -29,8 +29,8 @@ impl Canonical {
         let size =
             object.raw_members().iter().map(|member| member.name.len() + member.raw.len() + 4).sum::<usize>() + 2;
         let mut out = Self { json: Vec::with_capacity(size), stable: Vec::with_capacity(size) };
-        let finders: Vec<Finder<'_>> =
-            volatile.iter().map(|name| Finder::new(&format!("\"{name}\":")).into_owned()).collect();
+        let quoted: Vec<String> = volatile.iter().map(|name| ["\"", name, "\":"].concat()).collect();
+        let finders: Vec<Finder<'_>> = quoted.iter().map(Finder::new).collect();
         out.json.push(b'{');
         for member in object.raw_members() {
             let name = member.name.as_ref();
@@ -41,7 +41,7 @@ impl Canonical {
             if out.json.len() > 1 {
                 out.put(b",", stable);
             }
-            out.put_name(&member.name, stable);
+            out.put_name(member, stable);
             if member.is_compact && member.levels < DEPTH_MAX - 1 {
                 out.put_compact(member, stable, &finders);
                 continue;
@@ -56,8 +56,8 @@ impl Canonical {
     }
 
     /// Writes a member's name and its colon.
-    fn put_name(&mut self, name: &Cow<'_, str>, stable: bool) {
-        match name {
+    fn put_name(&mut self, member: &Member<'_>, stable: bool) {
+        match &member.name {
             // As it came: without escapes in it, it needs none.
             Cow::Borrowed(name) => {
                 self.put(b"\"", stable);

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::rc::Rc;
 
 use freshet_domain::Timestamp;
 use serde::Deserialize;
@@ -42,7 +43,7 @@ impl From<FieldError> for Refusal {
 /// A JSON object whose values are not parsed yet. Of a repeated name the last value counts, as in JavaScript.
 pub struct Object<'a> {
     path: Path<'a>,
-    members: Vec<Member<'a>>,
+    members: Rc<Vec<Member<'a>>>,
 }
 
 /// A JSON value that is not parsed yet.
@@ -51,6 +52,7 @@ pub struct Value<'a> {
     parent: Path<'a>,
     step: Step<'a>,
     raw: &'a str,
+    members: Option<Rc<Vec<Member<'a>>>>,
 }
 
 /// One member, its value not parsed yet.
@@ -61,21 +63,40 @@ pub(super) struct Member<'a> {
     pub(super) is_compact: bool,
     /// How many objects and arrays with something in them are inside one another in the value, if it is compact.
     pub(super) levels: usize,
+    /// The members of the value, if they are known already.
+    members: Option<Rc<Vec<Member<'a>>>>,
 }
 
-/// The members of a whole text; `None` if it is not one object.
-fn members_of(text: &str) -> Option<Vec<Member<'_>>> {
+/// The members of a whole text; `None` if it is not one object. Those of the members in `inner` too.
+fn members_of<'a>(text: &'a str, inner: &[&str]) -> Option<Vec<Member<'a>>> {
     let mut scanner = Scanner::new(text);
+    let members = members_here(&mut scanner, inner)?;
+    scanner.is_at_end().then_some(members)
+}
+
+fn members_here<'a>(scanner: &mut Scanner<'a>, inner: &[&str]) -> Option<Vec<Member<'a>>> {
     scanner.eat(b'{')?;
     let mut members = Vec::with_capacity(16);
     let mut goes_on = !scanner.is_empty(b'}')?;
     while goes_on {
         let name = scanner.name()?;
-        let raw = scanner.value()?;
-        members.push(Member { name, raw, is_compact: scanner.was_compact(), levels: scanner.levels() });
+        let known = if inner.contains(&name.as_ref()) { inner_members(scanner) } else { None };
+        members.push(match known {
+            Some((raw, known)) => Member { name, raw, is_compact: false, levels: 0, members: Some(Rc::new(known)) },
+            None => {
+                let raw = scanner.value()?;
+                Member { name, raw, is_compact: scanner.was_compact(), levels: scanner.levels(), members: None }
+            }
+        });
         goes_on = scanner.goes_on(b'}')?;
     }
-    scanner.is_at_end().then_some(members)
+    Some(members)
+}
+
+/// The text and the members of the object that comes next. If that cannot be read, nothing has been passed: whoever
+/// asks for it gets the error.
+fn inner_members<'a>(scanner: &mut Scanner<'a>) -> Option<(&'a str, Vec<Member<'a>>)> {
+    scanner.attempt(|scanner| members_here(scanner, &[]))
 }
 
 /// The same by `serde_json`, which is slower but knows where an error is.
@@ -96,7 +117,7 @@ impl<'de> Deserialize<'de> for CheckedMembers<'de> {
                 let mut members = Vec::new();
                 while let Some(Name(name)) = map.next_key()? {
                     let raw = map.next_value::<&RawValue>()?.get();
-                    members.push(Member { name, raw, is_compact: false, levels: 0 });
+                    members.push(Member { name, raw, is_compact: false, levels: 0, members: None });
                 }
                 Ok(CheckedMembers(members))
             }
@@ -108,6 +129,12 @@ impl<'de> Deserialize<'de> for CheckedMembers<'de> {
 impl<'a> Object<'a> {
     /// Scans a whole body. Checks that it is UTF-8, one JSON value and an object.
     pub fn parse(body: &'a [u8]) -> Result<Self, FieldError> {
+        Self::parse_with(body, &[])
+    }
+
+    /// The same, and scans the objects in these members in the same pass, because they are going to be read. Whether
+    /// they can be read shows where they are.
+    pub fn parse_with(body: &'a [u8], inner: &[&str]) -> Result<Self, FieldError> {
         let wrong = |problem: &'static str| FieldError { path: String::new(), problem: Cow::Borrowed(problem) };
         if body.is_empty() {
             return Err(wrong("is empty; a JSON object is expected"));
@@ -121,15 +148,15 @@ impl<'a> Object<'a> {
             Some(b'[' | b'"' | b't' | b'f' | b'n' | b'-' | b'0'..=b'9') => return Err(wrong("must be a JSON object")),
             _ => return Err(wrong("is not JSON")),
         }
-        Self::scan(Path::default(), text)
+        Self::scan(Path::default(), text, inner)
     }
 
-    fn scan(path: Path<'a>, text: &'a str) -> Result<Self, FieldError> {
-        if let Some(members) = members_of(text) {
-            return Ok(Self { path, members });
+    fn scan(path: Path<'a>, text: &'a str, inner: &[&str]) -> Result<Self, FieldError> {
+        if let Some(members) = members_of(text, inner) {
+            return Ok(Self { path, members: Rc::new(members) });
         }
         match serde_json::from_str::<CheckedMembers<'a>>(text) {
-            Ok(CheckedMembers(members)) => Ok(Self { path, members }),
+            Ok(CheckedMembers(members)) => Ok(Self { path, members: Rc::new(members) }),
             // The error's own text can quote content, so only its place is passed on.
             Err(error) => Err(FieldError {
                 path: path.to_string(),
@@ -149,7 +176,12 @@ impl<'a> Object<'a> {
     }
 
     fn value(&self, member: &Member<'a>) -> Value<'a> {
-        Value { parent: self.path.clone(), step: Step::Member(member.name.clone()), raw: member.raw }
+        Value {
+            parent: self.path.clone(),
+            step: Step::Member(member.name.clone()),
+            raw: member.raw,
+            members: member.members.clone(),
+        }
     }
 
     fn member(&self, name: &str) -> Option<&Member<'a>> {
@@ -303,7 +335,10 @@ impl<'a> Value<'a> {
         if !self.is_object() {
             return Err(self.error("must be an object"));
         }
-        Object::scan(self.path(), self.raw)
+        match &self.members {
+            Some(members) => Ok(Object { path: self.path(), members: Rc::clone(members) }),
+            None => Object::scan(self.path(), self.raw, &[]),
+        }
     }
 
     /// Array.
@@ -324,7 +359,8 @@ impl<'a> Value<'a> {
         let mut items = Vec::new();
         let mut goes_on = true;
         while goes_on {
-            items.push(Value { parent: parent.clone(), step: Step::Item(items.len()), raw: scanner.value()? });
+            let raw = scanner.value()?;
+            items.push(Value { parent: parent.clone(), step: Step::Item(items.len()), raw, members: None });
             goes_on = scanner.goes_on(b']')?;
         }
         Some(items)
@@ -353,6 +389,36 @@ mod tests {
         assert_eq!(entry.id("id").expect_err("fraction").to_string(), "`entry.id` must be a string or a whole number");
         assert_eq!(entry.str("slug").expect_err("missing").path, "entry.slug");
         assert_eq!(entry.opt_time("when").expect_err("word").path, "entry.when");
+    }
+
+    #[test]
+    fn members_scanned_in_the_same_pass_are_as_those_scanned_later() {
+        for body in [
+            r#"{"entry": {"id": 1, "id": 2, "a": {"b": [ ]}}, "entry2": {}}"#,
+            r#"{"entry": {} }"#,
+            r#"{"entry": [1]}"#,
+            r#"{"entry": {"\ud800": 1, "a": 2}, "b": 3}"#,
+            r#"{"entry": {"a": 1}, "entry": {"\u0061": 2}}"#,
+        ] {
+            let read = |inner: &[&str]| {
+                let object = Object::parse_with(body.as_bytes(), inner).expect("valid");
+                let raw = object.get("entry").map(|entry| entry.raw().to_owned());
+                let entry = object.object("entry").map_err(|error| error.to_string());
+                let members = |entry: Object<'_>| {
+                    entry
+                        .members()
+                        .map(|(name, value)| format!("{name}={} {}", value.raw(), value.error("").path))
+                        .collect()
+                };
+                let names: Vec<String> = object.members().map(|(name, _)| name.to_owned()).collect();
+                (raw, entry.map(members) as Result<Vec<String>, String>, names)
+            };
+            assert_eq!(read(&["entry"]), read(&[]), "{body}");
+        }
+        for body in [r#"{"entry": {"a": 1,}}"#, r#"{"entry": {"a": 1}"#] {
+            let error = |inner: &[&str]| Object::parse_with(body.as_bytes(), inner).err().expect("refused");
+            assert_eq!(error(&["entry"]), error(&[]));
+        }
     }
 
     #[test]

@@ -71,6 +71,18 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    /// Passes white space and what `step` passes, and returns the text of that with its result. If there is no result,
+    /// the scanner is where it was.
+    pub(crate) fn attempt<T>(&mut self, step: impl FnOnce(&mut Self) -> Option<T>) -> Option<(&'a str, T)> {
+        self.rest = after_space(self.rest);
+        let (start, rest) = (self.at(), self.rest);
+        let result = step(self);
+        if result.is_none() {
+            self.rest = rest;
+        }
+        Some((self.text.get(start..self.at())?, result?))
+    }
+
     /// True if nothing but white space follows.
     pub(crate) fn is_at_end(&mut self) -> bool {
         self.peek().is_none()
@@ -100,6 +112,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// The opening quote has been passed.
+    #[cold]
     fn escaped_text(&mut self) -> Option<Cow<'a, str>> {
         #[derive(Deserialize)]
         struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
@@ -124,19 +137,22 @@ impl<'a> Scanner<'a> {
     pub(crate) fn value(&mut self) -> Option<&'a str> {
         self.rest = after_space(self.rest);
         let start = self.at();
-        self.after_value()?;
+        self.was_compact = true;
+        self.levels = 0;
+        match self.rest.first()? {
+            b'{' | b'[' => self.skip_container()?,
+            _ => self.rest = after_scalar(self.rest)?,
+        }
         self.text.get(start..self.at())
     }
 
-    /// Goes down without recursion, because any depth is allowed.
-    fn after_value(&mut self) -> Option<()> {
+    /// Passes an object or array. Goes down without recursion, because any depth is allowed.
+    fn skip_container(&mut self) -> Option<()> {
         let mut rest = self.rest;
         let mut is_compact = true;
-        self.levels = 0;
         self.open.clear();
         loop {
             rest = match rest {
-                [b'"', rest @ ..] => after_string(rest)?,
                 [first @ (b'{' | b'['), inside @ ..] => match trimmed(inside, &mut is_compact) {
                     [close, rest @ ..] if *close == close_of(*first) => rest,
                     inside => {
@@ -146,10 +162,7 @@ impl<'a> Scanner<'a> {
                         continue;
                     }
                 },
-                [b't', b'r', b'u', b'e', rest @ ..]
-                | [b'f', b'a', b'l', b's', b'e', rest @ ..]
-                | [b'n', b'u', b'l', b'l', rest @ ..] => rest,
-                _ => after_number(rest)?,
+                _ => after_scalar(rest)?,
             };
             // A value has ended, and with it perhaps those around it.
             loop {
@@ -227,6 +240,18 @@ fn value_of<'a>(open: u8, rest: &'a [u8], is_compact: &mut bool) -> Option<&'a [
     Some(trimmed(name.strip_prefix(b":")?, is_compact))
 }
 
+/// After a value that is neither an object nor an array.
+#[inline]
+fn after_scalar(rest: &[u8]) -> Option<&[u8]> {
+    match rest {
+        [b'"', rest @ ..] => after_string(rest),
+        [b't', b'r', b'u', b'e', rest @ ..]
+        | [b'f', b'a', b'l', b's', b'e', rest @ ..]
+        | [b'n', b'u', b'l', b'l', rest @ ..] => Some(rest),
+        _ => after_number(rest),
+    }
+}
+
 fn after_number(rest: &[u8]) -> Option<&[u8]> {
     let whole = rest.strip_prefix(b"-").unwrap_or(rest);
     let mut rest = after_digits(whole)?;
@@ -250,6 +275,12 @@ fn after_number(rest: &[u8]) -> Option<&[u8]> {
 fn after_digits(rest: &[u8]) -> Option<&[u8]> {
     let [b'0'..=b'9', rest @ ..] = rest else { return None };
     let mut rest = rest;
+    // Ids are long, so eight at a time. Without a way out in the middle, the compiler looks at all of them at once.
+    while let Some((chunk, next)) = rest.split_first_chunk::<8>()
+        && chunk.iter().fold(true, |all, byte| all & byte.is_ascii_digit())
+    {
+        rest = next;
+    }
     while let [b'0'..=b'9', next @ ..] = rest {
         rest = next;
     }
@@ -267,6 +298,7 @@ fn after_string(rest: &[u8]) -> Option<&[u8]> {
 }
 
 /// From after a backslash to after the closing quote.
+#[inline(never)]
 fn after_escapes(mut rest: &[u8]) -> Option<&[u8]> {
     loop {
         rest = match rest {
