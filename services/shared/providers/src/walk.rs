@@ -161,4 +161,25 @@ mod tests {
         assert!(found(&"{\"a\":".repeat(10_000)).is_empty());
         assert!(found("7").is_empty());
     }
+
+    #[test]
+    fn what_cannot_be_decoded_ends_the_search_unless_it_is_closed() {
+        for (value, is_end) in [
+            ("1e999", true),
+            ("-1e-999", false),
+            ("12345678901234567890123", false),
+            ("-0", false),
+            (r#""\ud800""#, true),
+            (r#"{"\ud800":1}"#, true),
+            (r#"["\ud83d\ude00"]"#, false),
+            (r#"{"formats":["\ud800",1e999]}"#, false),
+        ] {
+            let objects = found(&format!(r#"{{"a":{{"width":4}},"b":{value},"c":{{}},"width":18446744073709551616}}"#));
+            assert_eq!(objects[0], "a@1 None 4", "{value}");
+            assert_eq!(objects.last().is_some_and(|last| last == "@0 None 0"), !is_end, "{value}");
+        }
+        let nested =
+            |levels: usize| found(&format!("{}{}", "[".repeat(levels) + "{", "}".to_owned() + &"]".repeat(levels)));
+        assert_eq!((nested(126).len(), nested(127).len()), (1, 0));
+    }
 }

@@ -75,23 +75,21 @@ impl Canonical {
     /// Writes a value that is compact already, which nearly every provider's is: only volatile members are to be found.
     fn put_compact(&mut self, member: &Member<'_>, stable: bool, finders: &[Finder<'_>]) {
         let raw = member.raw.as_bytes();
+        if !stable || member.levels == 0 {
+            return self.put(raw, stable);
+        }
         self.json.extend_from_slice(raw);
-        if !stable {
-            return;
+        let mut found = Vec::with_capacity(32);
+        for finder in finders {
+            found.extend(finder.find_iter(raw).map(|at| (at, finder.needle().len())));
         }
-        let mut cuts = Vec::new();
-        if member.levels > 0 {
-            for finder in finders {
-                cuts.extend(
-                    finder.find_iter(raw).filter_map(|at| volatile_member(member.raw, at, finder.needle().len())),
-                );
-            }
-            cuts.sort_unstable();
-        }
+        found.sort_unstable();
         let mut copied = 0;
-        for (start, end) in cuts {
-            // A volatile member may be inside another.
-            if start >= copied {
+        for (at, name_length) in found {
+            // What is inside another volatile member is left out with it.
+            if at >= copied
+                && let Some((start, end)) = volatile_member(member.raw, at, name_length)
+            {
                 self.stable.extend_from_slice(&raw[copied..start]);
                 copied = end;
             }

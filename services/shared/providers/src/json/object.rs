@@ -132,8 +132,8 @@ impl<'a> Object<'a> {
         Self::parse_with(body, &[])
     }
 
-    /// The same, and scans the objects in these members in the same pass, because they are going to be read. Whether
-    /// they can be read shows where they are.
+    /// The same, and scans the objects in these members in the same pass, because they are going to be read. One that
+    /// cannot be read is no error here, but where it is asked for.
     pub fn parse_with(body: &'a [u8], inner: &[&str]) -> Result<Self, FieldError> {
         let wrong = |problem: &'static str| FieldError { path: String::new(), problem: Cow::Borrowed(problem) };
         if body.is_empty() {

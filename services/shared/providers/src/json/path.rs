@@ -32,10 +32,11 @@ impl<'a> Path<'a> {
 
     /// The path with one step more, written out.
     pub(super) fn written(&self, step: &Step<'_>) -> String {
-        match (step, &self.0) {
-            (Step::Member(name), None) => name.to_string(),
-            (Step::Member(name), Some(_)) => format!("{self}.{name}"),
-            (Step::Item(index), _) => format!("{self}[{index}]"),
+        let parent = self.to_string();
+        match step {
+            Step::Member(name) if parent.is_empty() => name.to_string(),
+            Step::Member(name) => format!("{parent}.{name}"),
+            Step::Item(index) => format!("{parent}[{index}]"),
         }
     }
 }
@@ -43,5 +44,19 @@ impl<'a> Path<'a> {
 impl fmt::Display for Path<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.as_ref().map_or(Ok(()), |inner| f.write_str(&inner.parent.written(&inner.step)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::json::Object;
+
+    #[test]
+    fn errors_deep_inside_name_every_step() {
+        let object = Object::parse(br#"{"a": {"b": [0, {"c": 1}]}, "": {"d": 2}}"#).expect("valid");
+        let items = object.object("a").and_then(|a| a.array("b")).expect("array");
+        assert_eq!(items[0].as_object().err().expect("a number").path, "a.b[0]");
+        assert_eq!(items[1].as_object().and_then(|item| item.str("c")).expect_err("a number").path, "a.b[1].c");
+        assert_eq!(object.object("").and_then(|inner| inner.str("d")).expect_err("a number").path, "d");
     }
 }
