@@ -90,11 +90,11 @@ impl Canonical {
             if at >= copied
                 && let Some((start, end)) = volatile_member(member.raw, at, name_length)
             {
-                self.stable.extend_from_slice(&raw[copied..start]);
+                self.stable.extend_from_slice(raw.get(copied..start).unwrap_or_default());
                 copied = end;
             }
         }
-        self.stable.extend_from_slice(&raw[copied..]);
+        self.stable.extend_from_slice(raw.get(copied..).unwrap_or_default());
     }
 
     fn put(&mut self, bytes: &[u8], stable: bool) {
