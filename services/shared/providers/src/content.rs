@@ -32,8 +32,11 @@ impl ContentBuilder {
     ///
     /// `assets` and `references` are drawn from the object, so they count through it and are not hashed again.
     pub fn finish(mut self, object: &Object<'_>, skip: &[&str], volatile: &[&str]) -> Result<EntryContent, FieldError> {
-        let mut seen = std::collections::HashSet::new();
-        self.tags.retain(|tag| !tag.is_empty() && seen.insert(tag.clone()));
+        self.tags.retain(|tag| !tag.is_empty());
+        if self.tags.len() > 1 {
+            let mut seen = std::collections::HashSet::new();
+            self.tags.retain(|tag| seen.insert(tag.clone()));
+        }
         let canonical = Canonical::of(object, skip, volatile)?;
         let mut hasher = Sha256::new();
         let mut part = |bytes: &[u8]| {

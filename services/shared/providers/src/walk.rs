@@ -1,10 +1,11 @@
 //! Finding things anywhere inside a JSON value, in one pass and without a tree: pictures, references, drafts.
 
 use std::borrow::Cow;
-use std::fmt;
 
-use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use crate::json::Scanner;
+
+/// So many objects and arrays inside one another end a search.
+const NESTING_END: usize = 128;
 
 /// A member's value, as far as a search needs it.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,90 +69,70 @@ pub(crate) fn objects<'a, const N: usize>(
     closed: &[&str],
     report: &mut dyn FnMut(Found<'_, 'a, N>),
 ) {
-    let mut search = Search { wanted, closed, report };
-    let mut json = serde_json::Deserializer::from_str(json);
-    let _ = Seed { search: &mut search, name: "", depth: 0 }.deserialize(&mut json);
+    let mut search = Search { scanner: Scanner::new(json), wanted, closed, report };
+    let _ = search.value("", 0, 0);
 }
 
 struct Search<'s, 'a, const N: usize> {
+    scanner: Scanner<'a>,
     wanted: [&'s str; N],
     closed: &'s [&'s str],
     report: &'s mut dyn FnMut(Found<'_, 'a, N>),
 }
 
-struct Seed<'w, 's, 'a, const N: usize> {
-    search: &'w mut Search<'s, 'a, N>,
-    name: &'w str,
-    depth: usize,
-}
-
-#[derive(Deserialize)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
-
-impl<'a, const N: usize> DeserializeSeed<'a> for Seed<'_, '_, 'a, N> {
-    type Value = Scalar<'a>;
-
-    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<Scalar<'a>, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'a, const N: usize> Visitor<'a> for Seed<'_, '_, 'a, N> {
-    type Value = Scalar<'a>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
+/// Each returns `None` where the search ends early. `depth` counts objects around a value, `nesting` arrays too.
+impl<'a, const N: usize> Search<'_, 'a, N> {
+    fn value(&mut self, name: &str, depth: usize, nesting: usize) -> Option<Scalar<'a>> {
+        match self.scanner.peek()? {
+            b'"' => self.scanner.text().map(Scalar::Text),
+            b'{' if nesting + 1 < NESTING_END => self.members(name, depth, nesting + 1),
+            b'[' if nesting + 1 < NESTING_END => self.items(name, depth, nesting + 1),
+            b'{' | b'[' => None,
+            b'n' => self.scanner.value().map(|_| Scalar::Null),
+            b't' | b'f' => self.scanner.value().map(|_| Scalar::Other),
+            _ => number(self.scanner.number()?),
+        }
     }
 
-    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<Scalar<'a>, A::Error> {
+    fn members(&mut self, name: &str, depth: usize, nesting: usize) -> Option<Scalar<'a>> {
         let mut values = [const { Scalar::Missing }; N];
-        while let Some(Name(name)) = map.next_key()? {
-            if self.search.closed.contains(&name.as_ref()) {
-                map.next_value::<IgnoredAny>()?;
-                continue;
+        self.scanner.eat(b'{')?;
+        let mut goes_on = !self.scanner.is_empty(b'}')?;
+        while goes_on {
+            let member = self.scanner.name()?;
+            if self.closed.contains(&member.as_ref()) {
+                self.scanner.value()?;
+            } else {
+                let value = self.value(&member, depth + 1, nesting)?;
+                if let Some(index) = self.wanted.iter().position(|wanted| *wanted == member) {
+                    values[index] = value;
+                }
             }
-            let value = map.next_value_seed(Seed { search: &mut *self.search, name: &name, depth: self.depth + 1 })?;
-            if let Some(index) = self.search.wanted.iter().position(|wanted| *wanted == name) {
-                values[index] = value;
-            }
+            goes_on = self.scanner.goes_on(b'}')?;
         }
-        (self.search.report)(Found { name: self.name, depth: self.depth, values: &values });
-        Ok(Scalar::Other)
+        (self.report)(Found { name, depth, values: &values });
+        Some(Scalar::Other)
     }
 
-    fn visit_seq<A: SeqAccess<'a>>(self, mut items: A) -> Result<Scalar<'a>, A::Error> {
-        while items.next_element_seed(Seed { search: &mut *self.search, name: self.name, depth: self.depth })?.is_some()
-        {
+    fn items(&mut self, name: &str, depth: usize, nesting: usize) -> Option<Scalar<'a>> {
+        self.scanner.eat(b'[')?;
+        let mut goes_on = !self.scanner.is_empty(b']')?;
+        while goes_on {
+            self.value(name, depth, nesting)?;
+            goes_on = self.scanner.goes_on(b']')?;
         }
-        Ok(Scalar::Other)
+        Some(Scalar::Other)
     }
+}
 
-    fn visit_borrowed_str<E>(self, text: &'a str) -> Result<Scalar<'a>, E> {
-        Ok(Scalar::Text(Cow::Borrowed(text)))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Scalar<'a>, E> {
-        Ok(Scalar::Text(Cow::Owned(text.to_owned())))
-    }
-
-    fn visit_u64<E>(self, number: u64) -> Result<Scalar<'a>, E> {
-        Ok(Scalar::Number(number))
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Scalar<'a>, E> {
-        Ok(Scalar::Other)
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Scalar<'a>, E> {
-        Ok(Scalar::Other)
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Scalar<'a>, E> {
-        Ok(Scalar::Other)
-    }
-
-    fn visit_unit<E>(self) -> Result<Scalar<'a>, E> {
-        Ok(Scalar::Null)
+/// `None` if it is too large for a float, which `serde_json` takes for an error.
+fn number<'a>(digits: &str) -> Option<Scalar<'a>> {
+    // Something that short is not too large, unless by an exponent.
+    let is_plain = digits.len() < 40 && !digits.contains(['e', 'E']);
+    match digits.parse() {
+        Ok(number) => Some(Scalar::Number(number)),
+        Err(_) if is_plain || serde_json::from_str::<f64>(digits).is_ok() => Some(Scalar::Other),
+        Err(_) => None,
     }
 }
 
@@ -179,5 +160,26 @@ mod tests {
         assert_eq!(found("{\"a\":{\"url\":\"x\"},"), ["a@1 Some(\"x\") 0"]);
         assert!(found(&"{\"a\":".repeat(10_000)).is_empty());
         assert!(found("7").is_empty());
+    }
+
+    #[test]
+    fn what_cannot_be_decoded_ends_the_search_unless_it_is_closed() {
+        for (value, is_end) in [
+            ("1e999", true),
+            ("-1e-999", false),
+            ("12345678901234567890123", false),
+            ("-0", false),
+            (r#""\ud800""#, true),
+            (r#"{"\ud800":1}"#, true),
+            (r#"["\ud83d\ude00"]"#, false),
+            (r#"{"formats":["\ud800",1e999]}"#, false),
+        ] {
+            let objects = found(&format!(r#"{{"a":{{"width":4}},"b":{value},"c":{{}},"width":18446744073709551616}}"#));
+            assert_eq!(objects[0], "a@1 None 4", "{value}");
+            assert_eq!(objects.last().is_some_and(|last| last == "@0 None 0"), !is_end, "{value}");
+        }
+        let nested =
+            |levels: usize| found(&format!("{}{}", "[".repeat(levels) + "{", "}".to_owned() + &"]".repeat(levels)));
+        assert_eq!((nested(126).len(), nested(127).len()), (1, 0));
     }
 }

@@ -2,12 +2,15 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::rc::Rc;
 
 use freshet_domain::Timestamp;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::path::{Path, Step};
+use super::{Scanner, text_of};
 use crate::Refusal;
 
 /// What is wrong with one field.
@@ -39,36 +42,84 @@ impl From<FieldError> for Refusal {
 
 /// A JSON object whose values are not parsed yet. Of a repeated name the last value counts, as in JavaScript.
 pub struct Object<'a> {
-    path: String,
-    members: Vec<(Cow<'a, str>, &'a RawValue)>,
+    path: Path<'a>,
+    members: Rc<Vec<Member<'a>>>,
 }
 
 /// A JSON value that is not parsed yet.
 #[derive(Clone)]
 pub struct Value<'a> {
-    path: String,
-    raw: &'a RawValue,
+    parent: Path<'a>,
+    step: Step<'a>,
+    raw: &'a str,
+    members: Option<Rc<Vec<Member<'a>>>>,
 }
+
+/// One member, its value not parsed yet.
+pub(super) struct Member<'a> {
+    pub(super) name: Cow<'a, str>,
+    pub(super) raw: &'a str,
+    /// True if it is known that the value has no white space but in strings.
+    pub(super) is_compact: bool,
+    /// How many objects and arrays with something in them are inside one another in the value, if it is compact.
+    pub(super) levels: usize,
+    /// The members of the value, if they are known already.
+    members: Option<Rc<Vec<Member<'a>>>>,
+}
+
+/// The members of a whole text; `None` if it is not one object. Those of the members in `inner` too.
+fn members_of<'a>(text: &'a str, inner: &[&str]) -> Option<Vec<Member<'a>>> {
+    let mut scanner = Scanner::new(text);
+    let members = members_here(&mut scanner, inner)?;
+    scanner.is_at_end().then_some(members)
+}
+
+fn members_here<'a>(scanner: &mut Scanner<'a>, inner: &[&str]) -> Option<Vec<Member<'a>>> {
+    scanner.eat(b'{')?;
+    let mut members = Vec::with_capacity(16);
+    let mut goes_on = !scanner.is_empty(b'}')?;
+    while goes_on {
+        let name = scanner.name()?;
+        let known = if inner.contains(&name.as_ref()) { inner_members(scanner) } else { None };
+        members.push(match known {
+            Some((raw, known)) => Member { name, raw, is_compact: false, levels: 0, members: Some(Rc::new(known)) },
+            None => {
+                let raw = scanner.value()?;
+                Member { name, raw, is_compact: scanner.was_compact(), levels: scanner.levels(), members: None }
+            }
+        });
+        goes_on = scanner.goes_on(b'}')?;
+    }
+    Some(members)
+}
+
+/// The text and the members of the object that comes next. If that cannot be read, nothing has been passed: whoever
+/// asks for it gets the error.
+fn inner_members<'a>(scanner: &mut Scanner<'a>) -> Option<(&'a str, Vec<Member<'a>>)> {
+    scanner.attempt(|scanner| members_here(scanner, &[]))
+}
+
+/// The same by `serde_json`, which is slower but knows where an error is.
+struct CheckedMembers<'a>(Vec<Member<'a>>);
 
 #[derive(Deserialize)]
 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
-struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
-
-impl<'de> Deserialize<'de> for Members<'de> {
+impl<'de> Deserialize<'de> for CheckedMembers<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct MembersVisitor;
         impl<'de> Visitor<'de> for MembersVisitor {
-            type Value = Members<'de>;
+            type Value = CheckedMembers<'de>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a JSON object")
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::with_capacity(16);
+                let mut members = Vec::new();
                 while let Some(Name(name)) = map.next_key()? {
-                    members.push((name, map.next_value()?));
+                    let raw = map.next_value::<&RawValue>()?.get();
+                    members.push(Member { name, raw, is_compact: false, levels: 0, members: None });
                 }
-                Ok(Members(members))
+                Ok(CheckedMembers(members))
             }
         }
         deserializer.deserialize_map(MembersVisitor)
@@ -78,6 +129,12 @@ impl<'de> Deserialize<'de> for Members<'de> {
 impl<'a> Object<'a> {
     /// Scans a whole body. Checks that it is UTF-8, one JSON value and an object.
     pub fn parse(body: &'a [u8]) -> Result<Self, FieldError> {
+        Self::parse_with(body, &[])
+    }
+
+    /// The same, and scans the objects in these members in the same pass, because they are going to be read. One that
+    /// cannot be read is no error here, but where it is asked for.
+    pub fn parse_with(body: &'a [u8], inner: &[&str]) -> Result<Self, FieldError> {
         let wrong = |problem: &'static str| FieldError { path: String::new(), problem: Cow::Borrowed(problem) };
         if body.is_empty() {
             return Err(wrong("is empty; a JSON object is expected"));
@@ -91,52 +148,55 @@ impl<'a> Object<'a> {
             Some(b'[' | b'"' | b't' | b'f' | b'n' | b'-' | b'0'..=b'9') => return Err(wrong("must be a JSON object")),
             _ => return Err(wrong("is not JSON")),
         }
-        Self::scan(String::new(), text)
+        Self::scan(Path::default(), text, inner)
     }
 
-    fn scan(path: String, text: &'a str) -> Result<Self, FieldError> {
-        match serde_json::from_str::<Members<'a>>(text) {
-            Ok(Members(members)) => Ok(Self { path, members }),
+    fn scan(path: Path<'a>, text: &'a str, inner: &[&str]) -> Result<Self, FieldError> {
+        if let Some(members) = members_of(text, inner) {
+            return Ok(Self { path, members: Rc::new(members) });
+        }
+        match serde_json::from_str::<CheckedMembers<'a>>(text) {
+            Ok(CheckedMembers(members)) => Ok(Self { path, members: Rc::new(members) }),
             // The error's own text can quote content, so only its place is passed on.
             Err(error) => Err(FieldError {
-                path,
+                path: path.to_string(),
                 problem: Cow::Owned(format!("is not valid JSON (line {}, column {})", error.line(), error.column())),
             }),
         }
     }
 
-    /// JSON path of the object; empty for the body itself.
-    pub fn path(&self) -> &str {
-        &self.path
-    }
-
     /// Names and values in their order.
     pub fn members(&self) -> impl Iterator<Item = (&str, Value<'a>)> {
-        self.members.iter().map(|(name, raw)| (name.as_ref(), Value { path: self.child(name), raw }))
+        self.members.iter().map(|member| (member.name.as_ref(), self.value(member)))
     }
 
-    /// Names and raw text in their order; for [`super::Canonical`].
-    pub(super) fn raw_members(&self) -> impl Iterator<Item = (&str, &'a str)> {
-        self.members.iter().map(|(name, raw)| (name.as_ref(), raw.get()))
+    /// All members in their order; for [`super::Canonical`].
+    pub(super) fn raw_members(&self) -> &[Member<'a>] {
+        &self.members
     }
 
-    fn child(&self, name: &str) -> String {
-        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
+    fn value(&self, member: &Member<'a>) -> Value<'a> {
+        Value {
+            parent: self.path.clone(),
+            step: Step::Member(member.name.clone()),
+            raw: member.raw,
+            members: member.members.clone(),
+        }
     }
 
-    fn raw(&self, name: &str) -> Option<&'a RawValue> {
-        self.members.iter().rev().find(|(member, _)| member == name).map(|(_, raw)| *raw)
+    fn member(&self, name: &str) -> Option<&Member<'a>> {
+        self.members.iter().rev().find(|member| member.name == name)
     }
 
     /// The value, unless it is missing or null.
     pub fn get(&self, name: &str) -> Option<Value<'a>> {
-        let raw = self.raw(name)?;
-        if raw.get() == "null" { None } else { Some(Value { path: self.child(name), raw }) }
+        let member = self.member(name)?;
+        if member.raw == "null" { None } else { Some(self.value(member)) }
     }
 
     /// True if the name is there, even with null.
     pub fn has(&self, name: &str) -> bool {
-        self.raw(name).is_some()
+        self.member(name).is_some()
     }
 
     /// The value; missing or null is an error that names the field.
@@ -146,7 +206,7 @@ impl<'a> Object<'a> {
 
     /// An error about a member.
     pub fn error(&self, name: &str, problem: impl Into<Cow<'static, str>>) -> FieldError {
-        FieldError { path: self.child(name), problem: problem.into() }
+        FieldError { path: self.path.written(&Step::Member(Cow::Borrowed(name))), problem: problem.into() }
     }
 
     /// Text, or `None` if missing or null.
@@ -202,14 +262,9 @@ impl<'a> Object<'a> {
 }
 
 impl<'a> Value<'a> {
-    /// JSON path.
-    pub fn path(&self) -> &str {
-        &self.path
-    }
-
     /// The JSON text.
     pub fn raw(&self) -> &'a str {
-        self.raw.get()
+        self.raw
     }
 
     /// True for `{...}`.
@@ -228,12 +283,12 @@ impl<'a> Value<'a> {
     }
 
     fn error(&self, problem: &'static str) -> FieldError {
-        FieldError { path: self.path.clone(), problem: Cow::Borrowed(problem) }
+        FieldError { path: self.parent.written(&self.step), problem: Cow::Borrowed(problem) }
     }
 
     /// Text.
     pub fn as_str(&self) -> Result<Cow<'a, str>, FieldError> {
-        serde_json::from_str::<Name<'a>>(self.raw()).map(|Name(text)| text).map_err(|_| self.error("must be a string"))
+        text_of(self.raw).ok_or_else(|| self.error("must be a string"))
     }
 
     /// Text or whole number, exactly as it came, not empty.
@@ -280,7 +335,10 @@ impl<'a> Value<'a> {
         if !self.is_object() {
             return Err(self.error("must be an object"));
         }
-        Object::scan(self.path.clone(), self.raw())
+        match &self.members {
+            Some(members) => Ok(Object { path: self.path(), members: Rc::clone(members) }),
+            None => Object::scan(self.path(), self.raw, &[]),
+        }
     }
 
     /// Array.
@@ -288,13 +346,28 @@ impl<'a> Value<'a> {
         if !self.is_array() {
             return Err(self.error("must be an array"));
         }
-        let items: Vec<&'a RawValue> =
-            serde_json::from_str(self.raw()).map_err(|_| self.error("is not a valid array"))?;
-        Ok(items
-            .into_iter()
-            .enumerate()
-            .map(|(index, raw)| Value { path: format!("{}[{index}]", self.path), raw })
-            .collect())
+        self.items().ok_or_else(|| self.error("is not a valid array"))
+    }
+
+    fn items(&self) -> Option<Vec<Value<'a>>> {
+        let mut scanner = Scanner::new(self.raw);
+        scanner.eat(b'[')?;
+        if scanner.is_empty(b']')? {
+            return Some(Vec::new());
+        }
+        let parent = self.path();
+        let mut items = Vec::new();
+        let mut goes_on = true;
+        while goes_on {
+            let raw = scanner.value()?;
+            items.push(Value { parent: parent.clone(), step: Step::Item(items.len()), raw, members: None });
+            goes_on = scanner.goes_on(b']')?;
+        }
+        Some(items)
+    }
+
+    fn path(&self) -> Path<'a> {
+        self.parent.child(self.step.clone())
     }
 }
 
@@ -316,6 +389,36 @@ mod tests {
         assert_eq!(entry.id("id").expect_err("fraction").to_string(), "`entry.id` must be a string or a whole number");
         assert_eq!(entry.str("slug").expect_err("missing").path, "entry.slug");
         assert_eq!(entry.opt_time("when").expect_err("word").path, "entry.when");
+    }
+
+    #[test]
+    fn members_scanned_in_the_same_pass_are_as_those_scanned_later() {
+        for body in [
+            r#"{"entry": {"id": 1, "id": 2, "a": {"b": [ ]}}, "entry2": {}}"#,
+            r#"{"entry": {} }"#,
+            r#"{"entry": [1]}"#,
+            r#"{"entry": {"\ud800": 1, "a": 2}, "b": 3}"#,
+            r#"{"entry": {"a": 1}, "entry": {"\u0061": 2}}"#,
+        ] {
+            let read = |inner: &[&str]| {
+                let object = Object::parse_with(body.as_bytes(), inner).expect("valid");
+                let raw = object.get("entry").map(|entry| entry.raw().to_owned());
+                let entry = object.object("entry").map_err(|error| error.to_string());
+                let members = |entry: Object<'_>| {
+                    entry
+                        .members()
+                        .map(|(name, value)| format!("{name}={} {}", value.raw(), value.error("").path))
+                        .collect()
+                };
+                let names: Vec<String> = object.members().map(|(name, _)| name.to_owned()).collect();
+                (raw, entry.map(members) as Result<Vec<String>, String>, names)
+            };
+            assert_eq!(read(&["entry"]), read(&[]), "{body}");
+        }
+        for body in [r#"{"entry": {"a": 1,}}"#, r#"{"entry": {"a": 1}"#] {
+            let error = |inner: &[&str]| Object::parse_with(body.as_bytes(), inner).err().expect("refused");
+            assert_eq!(error(&["entry"]), error(&[]));
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use freshet_domain::Asset;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::json::Value;
+use crate::json::{Value, rows, text_of};
 
 #[derive(Deserialize)]
 struct Image<'a> {
@@ -20,42 +20,44 @@ struct Image<'a> {
     height: Option<&'a RawValue>,
 }
 
-#[derive(Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-
-fn text(raw: Option<&RawValue>) -> String {
-    raw.and_then(|raw| serde_json::from_str::<Text<'_>>(raw.get()).ok())
-        .map_or_else(String::new, |Text(text)| text.into_owned())
+fn text(raw: Option<&str>) -> String {
+    raw.and_then(text_of).map_or_else(String::new, Cow::into_owned)
 }
 
-fn pixels(raw: Option<&RawValue>) -> u32 {
-    raw.and_then(|raw| raw.get().parse().ok()).unwrap_or(0)
+fn pixels(raw: Option<&str>) -> u32 {
+    raw.and_then(|raw| raw.parse().ok()).unwrap_or(0)
 }
 
-fn asset(image: &Image<'_>) -> Option<Asset> {
-    let url = text(image.src);
+/// From the raw texts of `src`, `alt`, `width` and `height`.
+fn asset([src, alt, width, height]: [Option<&str>; 4]) -> Option<Asset> {
+    let url = text(src);
     if url.is_empty() {
         return None;
     }
-    Some(Asset {
-        url,
-        mime: String::new(),
-        width: pixels(image.width),
-        height: pixels(image.height),
-        alt: text(image.alt),
-    })
+    Some(Asset { url, mime: String::new(), width: pixels(width), height: pixels(height), alt: text(alt) })
+}
+
+impl Image<'_> {
+    fn asset(&self) -> Option<Asset> {
+        asset([self.src, self.alt, self.width, self.height].map(|raw| raw.map(RawValue::get)))
+    }
 }
 
 /// The pictures of a list.
 pub(super) fn of_list(list: Option<Value<'_>>) -> Vec<Asset> {
-    let images: Vec<Image<'_>> = list.and_then(|list| serde_json::from_str(list.raw()).ok()).unwrap_or_default();
-    images.iter().filter_map(asset).collect()
+    let Some(list) = list else { return Vec::new() };
+    let mut assets = Vec::new();
+    if rows(list.raw(), ["src", "alt", "width", "height"], &mut |image| assets.extend(asset(image))).is_some() {
+        return assets;
+    }
+    let images: Vec<Image<'_>> = serde_json::from_str(list.raw()).unwrap_or_default();
+    images.iter().filter_map(Image::asset).collect()
 }
 
 /// One picture.
 pub(super) fn of_one(image: Option<Value<'_>>) -> Vec<Asset> {
     let image: Option<Image<'_>> = image.and_then(|image| serde_json::from_str(image.raw()).ok());
-    image.as_ref().and_then(asset).into_iter().collect()
+    image.as_ref().and_then(Image::asset).into_iter().collect()
 }
 
 /// Tags: one text with commas, or a list of texts.

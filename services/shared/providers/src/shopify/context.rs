@@ -58,7 +58,7 @@ impl Context<'_> {
 
 /// The body cannot be one of this topic.
 pub(super) fn topic_mismatch(object: &Object<'_>, member: &'static str) -> Refusal {
-    let path = if object.path().is_empty() { member.to_owned() } else { format!("{}.{member}", object.path()) };
+    let path = object.error(member, "").path;
     let detail = format!("the body cannot be one of this topic (see `{path}`); the topic's header is not signed");
     Refusal::malformed("TOPIC_MISMATCH", path, detail)
 }

@@ -8,7 +8,7 @@ use super::assets;
 use super::context::{Context, check_gid, numeric_id, topic_mismatch};
 use crate::Refusal;
 use crate::content::ContentBuilder;
-use crate::json::{Object, Value};
+use crate::json::{Object, Value, rows};
 
 /// Entry type of products.
 pub(super) const PRODUCT: &str = "product";
@@ -117,6 +117,11 @@ fn even_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de R
 /// One byte for each variant: whether it can be bought.
 fn availability(variants: Option<Value<'_>>) -> Vec<u8> {
     let Some(variants) = variants else { return Vec::new() };
+    let mut known = Vec::new();
+    let wanted = ["inventory_quantity", "inventory_policy", "inventory_management"];
+    if rows(variants.raw(), wanted, &mut |variant| known.push(availability_of(variant))).is_some() {
+        return known;
+    }
     match serde_json::from_str::<Vec<Variant<'_>>>(variants.raw()) {
         Ok(variants) => variants.iter().map(Variant::availability).collect(),
         // Of a shape that is not known: any difference counts.
@@ -126,15 +131,21 @@ fn availability(variants: Option<Value<'_>>) -> Vec<u8> {
 
 impl Variant<'_> {
     fn availability(&self) -> u8 {
-        let sells_without_stock = self.inventory_policy.is_some_and(|raw| raw.get() == "\"continue\"");
-        let is_untracked = self.inventory_management.is_some_and(|raw| raw.get() == "null");
-        if sells_without_stock || is_untracked {
-            return b'1';
-        }
-        match self.inventory_quantity.map(|raw| raw.get().parse::<i64>()) {
-            Some(Ok(quantity)) if quantity > 0 => b'1',
-            Some(Ok(_)) => b'0',
-            Some(Err(_)) | None => b'?',
-        }
+        let raw = [self.inventory_quantity, self.inventory_policy, self.inventory_management];
+        availability_of(raw.map(|raw| raw.map(RawValue::get)))
+    }
+}
+
+/// From the raw texts of `inventory_quantity`, `inventory_policy` and `inventory_management`.
+fn availability_of([quantity, policy, management]: [Option<&str>; 3]) -> u8 {
+    let sells_without_stock = policy == Some("\"continue\"");
+    let is_untracked = management == Some("null");
+    if sells_without_stock || is_untracked {
+        return b'1';
+    }
+    match quantity.map(str::parse::<i64>) {
+        Some(Ok(quantity)) if quantity > 0 => b'1',
+        Some(Ok(_)) => b'0',
+        Some(Err(_)) | None => b'?',
     }
 }

@@ -139,7 +139,11 @@ impl<'a> Topic<'a> {
     /// The topic as it is written in subscriptions, at most 100 characters.
     pub(super) fn name(&self) -> String {
         let (slash, action) = if self.action.is_empty() { ("", "") } else { ("/", self.action) };
-        format!("{}{slash}{action}", self.resource).chars().take(100).collect()
+        let mut name = [self.resource, slash, action].concat();
+        if let Some((end, _)) = name.char_indices().nth(100) {
+            name.truncate(end);
+        }
+        name
     }
 
     /// What an adapter of the plan does with it.

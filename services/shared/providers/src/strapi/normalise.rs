@@ -37,7 +37,7 @@ pub(super) fn normalise(source: &SourceId, delivery: &RawDelivery<'_>) -> Result
              that answers without a redirect",
         ));
     }
-    let body = Object::parse(delivery.body)?;
+    let body = Object::parse_with(delivery.body, &["entry", "media"])?;
     // `x-strapi-event` can be forged by a custom header, the body's own name cannot.
     let event = body.str("event")?;
     let context = Context {
