@@ -78,10 +78,10 @@ pub(crate) fn traceparent(given: Option<&str>, delivery: &freshet_domain::Delive
     if let Some(given) = given {
         return given.to_owned();
     }
-    let bytes = u128::from_be_bytes(*delivery.as_bytes());
+    let id = u128::from_be_bytes(*delivery.as_bytes());
+    let (high, low) = ((id >> 64) as u64, id as u64);
     // The second half of a UUIDv7 is random, so it serves as the first span's id.
-    let span = bytes as u64;
-    format!("00-{bytes:032x}-{span:016x}-01")
+    format!("00-{high:016x}{low:016x}-{low:016x}-01")
 }
 
 fn is_traceparent(text: &str) -> bool {
