@@ -126,6 +126,14 @@ mod tests {
     }
 
     #[test]
+    fn each_header_has_its_own_value() {
+        let given = [("host", "a"), ("x-empty", ""), ("x-b", "bb")];
+        let headers = headers(&map(&given));
+        let read: Vec<_> = headers.iter().map(|header| (header.name.as_str(), &*header.value)).collect();
+        assert_eq!(read, given.map(|(name, value)| (name, value.as_bytes())));
+    }
+
+    #[test]
     fn a_trace_is_continued_or_begun() {
         let id = freshet_domain::DeliveryId::generate();
         let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
@@ -139,6 +147,8 @@ mod tests {
             headers.append("traceparent", bad.parse().expect("value"));
             let begun = traceparent(given_traceparent(&headers), &id);
             assert!(is_traceparent(&begun) && begun != bad, "{begun}");
+            let digits = id.to_string().split_off("dlv_".len());
+            assert_eq!(begun, format!("00-{digits}-{}-01", &digits[16..]));
         }
     }
 }
