@@ -85,6 +85,11 @@ pub fn key_to_proto(key: &domain::EntryKey) -> pb::EntryKey {
     }
 }
 
+/// An entry key that is not needed any more.
+fn key_into_proto(key: domain::EntryKey) -> pb::EntryKey {
+    pb::EntryKey { source_id: key.source.as_str().to_owned(), r#type: key.entry_type, id: key.id, locale: key.locale }
+}
+
 /// An entry key. Type and id must be there and at most 500 bytes; a locale at most 50.
 pub fn key_from_proto(key: pb::EntryKey) -> Result<domain::EntryKey, InvalidField> {
     let source = id("source_id", &key.source_id)?;
@@ -153,7 +158,7 @@ pub fn content_to_proto(content: domain::EntryContent) -> pb::EntryContent {
         title: content.title,
         slug: content.slug,
         tags: content.tags,
-        references: content.references.iter().map(key_to_proto).collect(),
+        references: content.references.into_iter().map(key_into_proto).collect(),
         assets: content
             .assets
             .into_iter()
@@ -216,7 +221,7 @@ fn hash_from_proto(field: &str, bytes: &[u8]) -> Result<Option<domain::ContentHa
 pub fn change_to_proto(change: domain::Change) -> pb::Change {
     pb::Change {
         op: i32::from(change.op.code()),
-        key: Some(key_to_proto(&change.key)),
+        key: Some(key_into_proto(change.key)),
         kind: i32::from(change.kind.code()),
         status: i32::from(change.status.code()),
         version: Some(version_to_proto(change.version)),

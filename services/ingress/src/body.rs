@@ -2,6 +2,7 @@
 
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
+use http_body::Body as _;
 use http_body_util::BodyExt as _;
 
 use crate::IngressConfig;
@@ -60,6 +61,10 @@ async fn read_frames(mut body: axum::body::Body, max: usize, config: &IngressCon
                 all.extend_from_slice(&std::mem::take(&mut first));
             }
             all.extend_from_slice(&data);
+        }
+        // Where the length was declared, the end is known without waiting for it.
+        if body.is_end_stream() {
+            break;
         }
     }
     Ok(if all.is_empty() { first } else { all.freeze() })

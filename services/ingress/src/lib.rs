@@ -18,6 +18,7 @@ mod body;
 mod config;
 mod counters;
 mod delivery;
+mod front;
 mod observe;
 mod request;
 mod serve;
@@ -28,7 +29,6 @@ mod webhook;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use axum::routing::{any, get};
@@ -37,6 +37,7 @@ use freshet_kit::{CatalogueHandle, Clock, Readiness, Shutdown};
 
 pub use config::{DEFAULTS, IngressConfig};
 pub use counters::Counters;
+pub use front::Front;
 pub use serve::serve;
 pub use spool::Spool;
 use upstream::{Content, Validation};
@@ -70,33 +71,20 @@ pub struct IngressDeps {
     pub readiness: Readiness,
 }
 
-/// Every route of the edge.
-pub fn router(deps: &IngressDeps) -> Router {
+/// The edge with every route that it has.
+pub fn front(deps: &IngressDeps) -> Front {
     let edge = Arc::new(webhook::Edge::new(deps));
     let readiness = deps.readiness.clone();
     let mut router = Router::new()
         .route("/webhook/{provider}", any(webhook::without_source))
         .route("/webhook/{provider}/{source}", any(webhook::with_source))
-        .with_state(edge)
+        .with_state(edge.clone())
         .route("/healthz", get(|| async { "alive\n" }))
         .route("/readyz", get(move || serve::readyz(readiness.clone())));
     if let Some(roots) = &deps.sites {
         router = router.merge(sites::router(roots.clone()));
     }
-    router.fallback(answer::no_such_route)
-}
-
-/// Answers webhooks with 503 and Retry-After until everything was ready once: an empty catalogue would refuse them for
-/// good. Afterwards, and while the process drains, they are taken.
-pub fn until_ready(router: Router, readiness: Readiness) -> Router {
-    let was_ready = Arc::new(AtomicBool::new(false));
-    router.layer(axum::middleware::from_fn(move |request: axum::extract::Request, next: axum::middleware::Next| {
-        if !was_ready.load(Ordering::Relaxed) && readiness.is_ready() {
-            was_ready.store(true, Ordering::Relaxed);
-        }
-        let refused = !was_ready.load(Ordering::Relaxed) && request.uri().path().starts_with("/webhook/");
-        async move { if refused { answer::not_ready() } else { next.run(request).await } }
-    }))
+    Front::new(edge, router.fallback(answer::no_such_route))
 }
 
 /// Starts what runs beside the requests: the spool's replay.

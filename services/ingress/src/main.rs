@@ -62,8 +62,8 @@ async fn start(base: Base, settings: Settings) -> anyhow::Result<()> {
     };
     freshet_ingress::spawn_background(&deps, &base.shutdown);
     let listener = base.bind(settings.address, "http").await?;
-    let router = freshet_ingress::until_ready(freshet_ingress::router(&deps), base.readiness.clone());
-    base.shutdown.spawn("http", freshet_ingress::serve(listener, router, settings.config, base.shutdown.clone()));
+    let front = freshet_ingress::front(&deps).until_ready(base.readiness.clone());
+    base.shutdown.spawn("http", freshet_ingress::serve(listener, front, settings.config, base.shutdown.clone()));
     Ok(())
 }
 

@@ -13,14 +13,18 @@ use crate::webhook::Edge;
 /// A webhook that is being answered.
 pub(crate) struct Observed {
     pub(crate) span: Span,
-    /// The W3C trace context that the delivery is kept with.
-    pub(crate) traceparent: String,
+    /// What only a span or a metric needs; `None` where neither is exported.
+    exported: Option<Exported>,
+}
+
+struct Exported {
     provider: String,
     begun: Instant,
 }
 
 impl Observed {
-    pub(crate) fn begin(provider: &str, delivery: &DeliveryId, headers: &HeaderMap) -> Self {
+    /// Also tells the W3C trace context that the delivery is kept with.
+    pub(crate) fn begin(provider: &str, delivery: &DeliveryId, headers: &HeaderMap) -> (Self, String) {
         let span = tracing::info_span!(
             target: trace::TARGET,
             "webhook",
@@ -36,14 +40,14 @@ impl Observed {
         let given = request::given_traceparent(headers);
         let traceparent = trace::begin(&span, given, *delivery.as_bytes());
         let traceparent = traceparent.unwrap_or_else(|| request::traceparent(given, delivery));
-        Self { span, traceparent, provider: provider.to_owned(), begun: Instant::now() }
+        let is_exported = !span.is_disabled() || metrics().is_some();
+        let exported = is_exported.then(|| Exported { provider: provider.to_owned(), begun: Instant::now() });
+        (Self { span, exported }, traceparent)
     }
 
     pub(crate) fn end(self, edge: &Edge, status: StatusCode) {
-        if self.span.is_disabled() && metrics().is_none() {
-            return;
-        }
-        let provider = edge.known_provider(&self.provider).unwrap_or_else(|| "_OTHER".to_owned());
+        let Some(Exported { provider, begun }) = self.exported else { return };
+        let provider = edge.known_provider(&provider).unwrap_or_else(|| "_OTHER".to_owned());
         self.span.record("freshet.provider", &provider);
         self.span.record("http.response.status_code", status.as_u16());
         if status.is_server_error() {
@@ -56,7 +60,7 @@ impl Observed {
                 attribute("http.response.status_code", i64::from(status.as_u16())),
                 attribute("provider", provider),
             ];
-            metrics.http_duration.record(self.begun.elapsed().as_secs_f64(), &attributes);
+            metrics.http_duration.record(begun.elapsed().as_secs_f64(), &attributes);
         }
     }
 }

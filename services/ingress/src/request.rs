@@ -1,7 +1,7 @@
 //! What the edge takes from a request's head.
 
 use axum::response::Response;
-use bytes::Bytes;
+use bytes::BytesMut;
 use freshet_proto::validation::v1 as pb;
 use http::{HeaderMap, Uri, header};
 
@@ -10,25 +10,28 @@ use crate::answer::Problem;
 /// The API key that came along: `x-api-key`, else `Authorization: Bearer`, else `?key=`. Empty if there is none, or
 /// if it came twice with different values: which one was meant is then unknown, and guessing would be wrong.
 pub(crate) fn api_key(headers: &HeaderMap, uri: &Uri) -> String {
-    let text = |value: &http::HeaderValue| value.to_str().ok().map(str::to_owned);
     if headers.contains_key("x-api-key") {
-        return only(headers.get_all("x-api-key").iter().filter_map(text));
+        return only(headers.get_all("x-api-key").iter().filter_map(text)).to_owned();
     }
     let bearer = headers.get_all(header::AUTHORIZATION).iter().filter_map(text).filter_map(|value| {
         let (scheme, key) = value.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| key.trim().to_owned())
+        scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
     });
     let bearer = only(bearer);
     if !bearer.is_empty() {
-        return bearer;
+        return bearer.to_owned();
     }
     let pairs = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
-    only(pairs.filter(|(name, _)| name == "key").map(|(_, value)| value.into_owned()))
+    only(pairs.filter(|(name, _)| name == "key").map(|(_, value)| value)).into_owned()
 }
 
-fn only(mut values: impl Iterator<Item = String>) -> String {
-    let Some(first) = values.next() else { return String::new() };
-    if values.all(|value| value == first) { first } else { String::new() }
+fn text(value: &http::HeaderValue) -> Option<&str> {
+    value.to_str().ok()
+}
+
+fn only<T: PartialEq + Default>(mut values: impl Iterator<Item = T>) -> T {
+    let Some(first) = values.next() else { return T::default() };
+    if values.all(|value| value == first) { first } else { T::default() }
 }
 
 /// Path and query without the value of `key`, so that it travels no further than it must.
@@ -43,13 +46,13 @@ pub(crate) fn path_and_query(uri: &Uri) -> String {
 
 /// The headers in their order, names in lower case.
 pub(crate) fn headers(headers: &HeaderMap) -> Vec<pb::Header> {
-    headers
-        .iter()
-        .map(|(name, value)| pb::Header {
-            name: name.as_str().to_owned(),
-            value: Bytes::copy_from_slice(value.as_bytes()),
-        })
-        .collect()
+    // One copy that all values share, in place of one for each.
+    let mut values = BytesMut::with_capacity(headers.values().map(http::HeaderValue::len).sum());
+    let one = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
+        values.extend_from_slice(value.as_bytes());
+        pb::Header { name: name.as_str().to_owned(), value: values.split().freeze() }
+    };
+    headers.iter().map(one).collect()
 }
 
 /// Refuses what the edge would have to unpack: a few bytes could become gigabytes, and a signature covers the bytes
@@ -75,10 +78,10 @@ pub(crate) fn traceparent(given: Option<&str>, delivery: &freshet_domain::Delive
     if let Some(given) = given {
         return given.to_owned();
     }
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    let bytes = delivery.as_bytes();
+    let id = u128::from_be_bytes(*delivery.as_bytes());
+    let (high, low) = ((id >> 64) as u64, id as u64);
     // The second half of a UUIDv7 is random, so it serves as the first span's id.
-    format!("00-{}-{}-01", hex(bytes), hex(&bytes[8..]))
+    format!("00-{high:016x}{low:016x}-{low:016x}-01")
 }
 
 fn is_traceparent(text: &str) -> bool {
@@ -123,6 +126,14 @@ mod tests {
     }
 
     #[test]
+    fn each_header_has_its_own_value() {
+        let given = [("host", "a"), ("x-empty", ""), ("x-b", "bb")];
+        let headers = headers(&map(&given));
+        let read: Vec<_> = headers.iter().map(|header| (header.name.as_str(), &*header.value)).collect();
+        assert_eq!(read, given.map(|(name, value)| (name, value.as_bytes())));
+    }
+
+    #[test]
     fn a_trace_is_continued_or_begun() {
         let id = freshet_domain::DeliveryId::generate();
         let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
@@ -136,6 +147,8 @@ mod tests {
             headers.append("traceparent", bad.parse().expect("value"));
             let begun = traceparent(given_traceparent(&headers), &id);
             assert!(is_traceparent(&begun) && begun != bad, "{begun}");
+            let digits = id.to_string().split_off("dlv_".len());
+            assert_eq!(begun, format!("00-{digits}-{}-01", &digits[16..]));
         }
     }
 }

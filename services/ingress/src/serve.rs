@@ -2,20 +2,18 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::response::{IntoResponse, Response};
 use freshet_kit::{Readiness, Shutdown};
 use http::StatusCode;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
-use crate::IngressConfig;
+use crate::{Front, IngressConfig};
 
 /// Serves until the soft stop, then lets requests in flight end.
-pub async fn serve(listener: TcpListener, router: Router, config: IngressConfig, shutdown: Shutdown) {
+pub async fn serve(listener: TcpListener, front: Front, config: IngressConfig, shutdown: Shutdown) {
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(config.header_timeout).half_close(true).pipeline_flush(true);
     let connections = Arc::new(Semaphore::new(config.connections_max));
@@ -36,8 +34,7 @@ pub async fn serve(listener: TcpListener, router: Router, config: IngressConfig,
             }
         };
         let _ = stream.set_nodelay(true);
-        let service = TowerToHyperService::new(router.clone());
-        let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), service));
+        let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), front.clone()));
         tokio::spawn(async move {
             let _permit = permit;
             // Senders that go away in the middle are their own business.

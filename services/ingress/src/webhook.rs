@@ -12,14 +12,14 @@ use bytes::Bytes;
 use freshet_domain::{ChangeEffect, DeliveryId, Verdict};
 use freshet_kit::{Error, ErrorKind};
 use freshet_proto::content::v1 as content;
-use freshet_proto::convert::{duration_from_proto, timestamp_to_proto};
+use freshet_proto::convert::duration_from_proto;
 use freshet_proto::validation::v1 as validation;
 use http::Request;
 use tokio::sync::Semaphore;
 use tracing::Instrument as _;
 
 use crate::answer::{Kept, Problem, overloaded};
-use crate::delivery::{Delivery, ingest_request};
+use crate::delivery::{Arrived, Delivery, ingest_request};
 use crate::observe::Observed;
 use crate::spool::{self, Spooled};
 use crate::{IngressDeps, body, request};
@@ -94,10 +94,14 @@ pub(crate) async fn with_source(
 }
 
 /// A webhook within its span, measured.
-async fn receive(edge: &Edge, provider: String, source: String, http: Request<axum::body::Body>) -> Response {
+pub(crate) async fn receive(
+    edge: &Edge,
+    provider: String,
+    source: String,
+    http: Request<axum::body::Body>,
+) -> Response {
     let delivery = DeliveryId::generate();
-    let observed = Observed::begin(&provider, &delivery, http.headers());
-    let traceparent = observed.traceparent.clone();
+    let (observed, traceparent) = Observed::begin(&provider, &delivery, http.headers());
     let answering = take(edge, delivery, traceparent, provider, source, http);
     let response = answering.instrument(observed.span.clone()).await;
     observed.end(edge, response.status());
@@ -132,19 +136,8 @@ async fn take(
         }
     };
 
-    let request = validation::ValidateDeliveryRequest {
-        api_key: request::api_key(&head.headers, &head.uri),
-        path_and_query: request::path_and_query(&head.uri),
-        headers: request::headers(&head.headers),
-        method: head.method.as_str().to_owned(),
-        provider,
-        source_id: source,
-        body: bytes.clone(),
-        received_at: Some(timestamp_to_proto(received_at)),
-        replayed: false,
-    };
     let delivery = Delivery { id: delivery_id, received_at, traceparent };
-    judge_and_store(edge, delivery, request).await
+    judge_and_store(edge, delivery, Arrived { head, provider, source, body: bytes }).await
 }
 
 async fn take_body(
@@ -187,25 +180,22 @@ fn admit(
     edge.body_bytes.clone().try_acquire_many_owned(permits).map(Some).map_err(|_| overloaded())
 }
 
-async fn judge_and_store(edge: &Edge, delivery: Delivery, request: validation::ValidateDeliveryRequest) -> Response {
+async fn judge_and_store(edge: &Edge, delivery: Delivery, arrived: Arrived) -> Response {
     let deps = &edge.deps;
     let deadline = tokio::time::Instant::now() + deps.config.answer_budget;
-    let body = request.body.clone();
-    // Kept only in case validation is down; cloning shares the bytes.
-    let fallback = spool::may_keep_unverified(&deps.catalogue, &request).then(|| request.clone());
-    let provider = request.provider.clone();
 
-    let judged = tokio::time::timeout_at(deadline, deps.validation.validate_delivery(request)).await;
+    let question = arrived.question(&delivery);
+    let judged = tokio::time::timeout_at(deadline, deps.validation.validate_delivery(question)).await;
     let response = match judged {
         Ok(Ok(response)) => response,
         Ok(Err(status)) => {
-            return keep_unverified(edge, delivery, fallback, &Error::from_status(&status)).await;
+            return keep_unverified(edge, delivery, &arrived, &Error::from_status(&status)).await;
         }
-        Err(_) => return keep_unverified(edge, delivery, fallback, &timed_out("validation")).await,
+        Err(_) => return keep_unverified(edge, delivery, &arrived, &timed_out("validation")).await,
     };
     let verdict = u8::try_from(response.verdict).ok().and_then(Verdict::from_code);
     let Some(verdict) = verdict else {
-        return keep_unverified(edge, delivery, fallback, &Error::internal("an unknown verdict")).await;
+        return keep_unverified(edge, delivery, &arrived, &Error::internal("an unknown verdict")).await;
     };
     if !verdict.is_kept() {
         return refuse(edge, &delivery, verdict, &response);
@@ -220,7 +210,7 @@ async fn judge_and_store(edge: &Edge, delivery: Delivery, request: validation::V
     }
 
     let reason = response.reason.clone();
-    let ingest = ingest_request(&delivery, provider, response, body);
+    let ingest = ingest_request(&delivery, arrived.provider, response, arrived.body);
     let stored = tokio::time::timeout_at(deadline, deps.content.ingest_delivery(ingest.clone())).await;
     let error = match stored {
         Ok(Ok(stored)) => return kept(edge, verdict, status, &reason, &stored),
@@ -288,15 +278,12 @@ fn refuse(
 }
 
 /// Validation is down: what its API key proves goes to the spool, the rest must come again.
-async fn keep_unverified(
-    edge: &Edge,
-    delivery: Delivery,
-    request: Option<validation::ValidateDeliveryRequest>,
-    error: &Error,
-) -> Response {
-    let Some(request) = request else {
+async fn keep_unverified(edge: &Edge, delivery: Delivery, arrived: &Arrived, error: &Error) -> Response {
+    // Made again here: a copy kept for this case would cost every delivery as much as asking does.
+    let request = arrived.question(&delivery);
+    if !spool::may_keep_unverified(&edge.deps.catalogue, &request) {
         return unavailable(edge, &delivery, error);
-    };
+    }
     let spooled = Spooled::Unverified { id: delivery.id, traceparent: delivery.traceparent.clone(), request };
     keep(edge, &delivery, spooled, "", 202, error).await
 }

@@ -205,8 +205,8 @@ impl Suite {
         freshet_content::spawn_background(&content, &shutdown, &readiness);
         freshet_build::spawn_background(build, &shutdown, &readiness);
         freshet_ingress::spawn_background(&ingress, &shutdown);
-        let router = freshet_ingress::router(&ingress).merge(assets::router());
-        shutdown.spawn("http", freshet_ingress::serve(http, router, settings.ingress, shutdown.clone()));
+        let front = freshet_ingress::front(&ingress).merge(assets::router());
+        shutdown.spawn("http", freshet_ingress::serve(http, front, settings.ingress, shutdown.clone()));
         drop(starting);
         Ok(Self {
             http: http_address,

@@ -32,7 +32,7 @@ pub(crate) fn locate<'p>(
         })
     };
 
-    let named: Vec<&Arc<Source>> = if path_source.is_empty() {
+    let mut fitting: Vec<&Arc<Source>> = if path_source.is_empty() {
         if key.is_none() {
             return Err(Refusal::unauthenticated(
                 "MISSING_KEY",
@@ -52,12 +52,12 @@ pub(crate) fn locate<'p>(
         catalogue.sources_named(path_source).collect()
     };
 
-    let of_provider: Vec<&Arc<Source>> = named.iter().copied().filter(|source| source.provider == provider).collect();
-    if of_provider.is_empty() {
+    fitting.retain(|source| source.provider == provider);
+    if fitting.is_empty() {
         return Err(unknown("UNKNOWN_SOURCE", "there is no such source of this provider; check the address"));
     }
-    let allowed: Vec<&Arc<Source>> = of_provider.iter().copied().filter(|source| fits_key(source)).collect();
-    let source = match allowed.as_slice() {
+    fitting.retain(|source| fits_key(source));
+    let source = match fitting.as_slice() {
         [source] => *source,
         [] => {
             return Err(Refusal::unauthenticated(

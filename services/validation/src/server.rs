@@ -6,7 +6,7 @@ use freshet_domain::Header;
 use freshet_domain::catalogue::Scope;
 use freshet_kit::rpc::{authorize, authorize_internal};
 use freshet_kit::{Clock, Error, page};
-use freshet_proto::convert::{change_to_proto, duration_to_proto, header_to_proto, timestamp_from_proto};
+use freshet_proto::convert::{change_to_proto, duration_to_proto, timestamp_from_proto};
 use freshet_proto::validation::v1 as pb;
 use freshet_proto::validation::v1::validation_service_server::ValidationService;
 use freshet_providers::Registry;
@@ -130,6 +130,7 @@ fn printable(text: &str) -> String {
 
 fn encode(judgement: Judgement) -> pb::ValidateDeliveryResponse {
     let (client_id, source_id) = judgement.owner.unwrap_or_default();
+    let header = |header: Header| pb::Header { name: header.name, value: header.value };
     pb::ValidateDeliveryResponse {
         verdict: i32::from(judgement.verdict.code()),
         http_status: u32::from(judgement.http_status),
@@ -145,6 +146,6 @@ fn encode(judgement: Judgement) -> pb::ValidateDeliveryResponse {
         changes: judgement.changes.into_iter().map(change_to_proto).collect(),
         retention: i32::from(judgement.retention.code()),
         proof: judgement.proof,
-        archived_headers: judgement.archived_headers.iter().map(header_to_proto).collect(),
+        archived_headers: judgement.archived_headers.into_iter().map(header).collect(),
     }
 }

@@ -52,7 +52,7 @@ impl Edge {
         let http = format!("http://{}", listener.local_addr().expect("an address"));
         let shutdown = Shutdown::new();
         freshet_ingress::spawn_background(&deps, &shutdown);
-        let serving = freshet_ingress::serve(listener, freshet_ingress::router(&deps), config, shutdown.clone());
+        let serving = freshet_ingress::serve(listener, freshet_ingress::front(&deps), config, shutdown.clone());
         shutdown.spawn("http", serving);
         Self { http, validation, content, spool, shutdown }
     }
