@@ -200,7 +200,7 @@ async fn judge_and_store(edge: &Edge, delivery: Delivery, arrived: Arrived) -> R
     if !verdict.is_kept() {
         return refuse(edge, &delivery, verdict, &response);
     }
-    let status = u16::try_from(response.http_status).unwrap_or(202);
+    let status = status_of(&response);
     if response.client_id.is_empty() {
         // A ping that needs no proof: answered and forgotten.
         deps.counters.add(&deps.counters.ignored);
@@ -210,14 +210,13 @@ async fn judge_and_store(edge: &Edge, delivery: Delivery, arrived: Arrived) -> R
     }
 
     let reason = response.reason.clone();
-    let ingest = ingest_request(&delivery, arrived.provider, response, arrived.body);
-    let stored = tokio::time::timeout_at(deadline, deps.content.ingest_delivery(ingest.clone())).await;
-    let error = match stored {
+    let ingest = ingest_request(&delivery, arrived.provider.clone(), response, arrived.body.clone());
+    let error = match tokio::time::timeout_at(deadline, deps.content.ingest_delivery(ingest)).await {
         Ok(Ok(stored)) => return kept(edge, verdict, status, &reason, &stored),
         Ok(Err(error)) => Error::from_status(&error),
         Err(_) => timed_out("content"),
     };
-    keep_verified(edge, &delivery, ingest, &reason, status, &error).await
+    keep_verified(edge, &delivery, &arrived, verdict, &error).await
 }
 
 fn timed_out(service: &str) -> Error {
@@ -292,9 +291,8 @@ async fn keep_unverified(edge: &Edge, delivery: Delivery, arrived: &Arrived, err
 async fn keep_verified(
     edge: &Edge,
     delivery: &Delivery,
-    request: content::IngestDeliveryRequest,
-    reason: &str,
-    status: u16,
+    arrived: &Arrived,
+    verdict: Verdict,
     error: &Error,
 ) -> Response {
     let worth_a_retry = error.kind().is_transient() || error.kind() == ErrorKind::Internal;
@@ -302,7 +300,22 @@ async fn keep_verified(
         tracing::error!(delivery.id = %delivery.id, error = ?error, "content refuses a verified delivery");
         return unavailable(edge, delivery, error);
     }
-    keep(edge, delivery, Spooled::Verified(request), reason, status, error).await
+    // Judged once more, free of charge: a copy of the judgement for this case would cost every delivery more than that.
+    let question = validation::ValidateDeliveryRequest { replayed: true, ..arrived.question(delivery) };
+    let judged = edge.deps.validation.validate_delivery(question);
+    match tokio::time::timeout(edge.deps.config.answer_budget, judged).await {
+        Ok(Ok(again)) if again.verdict == i32::from(verdict.code()) => {
+            let (reason, status) = (again.reason.clone(), status_of(&again));
+            let request = ingest_request(delivery, arrived.provider.clone(), again, arrived.body.clone());
+            keep(edge, delivery, Spooled::Verified(request), &reason, status, error).await
+        }
+        // Validation is down as well, or the catalogue has just changed: the provider comes again.
+        _ => unavailable(edge, delivery, error),
+    }
+}
+
+fn status_of(judged: &validation::ValidateDeliveryResponse) -> u16 {
+    u16::try_from(judged.http_status).unwrap_or(202)
 }
 
 async fn keep(
