@@ -11,7 +11,7 @@ use rusqlite::Connection;
 use rusqlite::hooks::Wal;
 
 use crate::checkpoint::{Checkpointer, LogPages};
-use crate::durable::{Hooks, Sync, Waker};
+use crate::durable::{Hooks, Log, Sync, Waker};
 use crate::group::{self, Deliver, Guard, Job};
 use crate::{DbError, Migrations, OpenError, open};
 
@@ -76,7 +76,9 @@ impl Db {
         };
         let file = Arc::new(File::open(path).map_err(io)?);
         let waker = Waker::new(Mutex::new(Some(jobs.clone())));
-        let (sync, syncer) = Sync::start(path, before_answer.clone(), waker.clone()).map_err(io)?;
+        let (sync, syncer) =
+            Sync::start(Log::new(path, page_bytes, log_pages.clone()), before_answer.clone(), waker.clone())
+                .map_err(io)?;
         let writer = spawn(
             "sqlite-writer",
             Box::new(move || {

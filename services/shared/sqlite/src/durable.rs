@@ -12,7 +12,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use crate::DbError;
+use crate::checkpoint::LogPages;
 use crate::group::{Deliver, Job};
+use crate::writeback::write_back;
 
 /// Makes durable what rows point to; runs while the log is synced.
 pub(crate) type Hooks = Arc<Mutex<Vec<Box<dyn Fn() -> io::Result<()> + Send>>>>;
@@ -37,13 +39,11 @@ struct State {
 }
 
 impl Sync {
-    /// Starts the thread for the database at `path`. It ends when the returned value is dropped.
-    pub(crate) fn start(path: &Path, hooks: Hooks, writer: Waker) -> io::Result<(Self, std::thread::JoinHandle<()>)> {
-        let mut log = path.as_os_str().to_owned();
-        log.push("-wal");
+    /// Starts the thread. It ends when the returned value is dropped.
+    pub(crate) fn start(log: Log, hooks: Hooks, writer: Waker) -> io::Result<(Self, std::thread::JoinHandle<()>)> {
         let (groups, committed) = mpsc::channel();
         let state = Arc::new(State::default());
-        let thread = Thread { path: PathBuf::from(log), log: None, hooks, state: state.clone(), writer };
+        let thread = Thread { log, syncing: None, hooks, state: state.clone(), writer };
         let handle =
             std::thread::Builder::new().name("sqlite-sync".to_owned()).spawn(move || thread.run(&committed))?;
         Ok((Self { groups, state }, handle))
@@ -79,9 +79,31 @@ impl Sync {
     }
 }
 
-struct Thread {
+/// Where the write-ahead log is, and how long it is.
+#[derive(Clone)]
+pub(crate) struct Log {
     path: PathBuf,
-    log: Option<LogSync>,
+    frame_bytes: u64,
+    pages: LogPages,
+}
+
+impl Log {
+    /// Of the database at `path`.
+    pub(crate) fn new(path: &Path, page_bytes: u32, pages: LogPages) -> Self {
+        let mut log = path.as_os_str().to_owned();
+        log.push("-wal");
+        // Each page has a header of 24 bytes.
+        Self { path: PathBuf::from(log), frame_bytes: u64::from(page_bytes) + 24, pages }
+    }
+
+    fn bytes(&self) -> u64 {
+        u64::from(self.pages.load(Ordering::Relaxed)) * self.frame_bytes
+    }
+}
+
+struct Thread {
+    log: Log,
+    syncing: Option<LogSync>,
     hooks: Hooks,
     state: Arc<State>,
     writer: Waker,
@@ -103,7 +125,7 @@ impl Thread {
             };
             let result = result.map_err(|error| {
                 if !self.state.broken.swap(true, Ordering::AcqRel) {
-                    tracing::error!(%error, log = %self.path.display(), "the database cannot be synced; nothing more is written");
+                    tracing::error!(%error, log = %self.log.path.display(), "the database cannot be synced; nothing more is written");
                 }
                 Arc::new(DbError::Sqlite(failure(&error)))
             });
@@ -127,15 +149,12 @@ impl Thread {
     /// Syncs what rows point to and the log at the same time: nobody is answered before both are durable, and which of
     /// them comes first does not matter to somebody who was not answered.
     fn sync(&mut self) -> io::Result<()> {
-        let log = match &mut self.log {
+        let log = match &mut self.syncing {
             Some(log) => log,
             // The log stays the same file as long as the writer's connection is open.
-            empty => empty.insert(LogSync::start(File::open(&self.path)?)?),
+            empty => empty.insert(LogSync::start(File::open(&self.log.path)?, self.log.clone())?),
         };
         let hooks = self.hooks.lock().unwrap_or_else(PoisonError::into_inner);
-        if hooks.is_empty() {
-            return log.file.sync_data();
-        }
         log.begin()?;
         let hooks = hooks.iter().try_for_each(|hook| hook());
         hooks.and(log.end())
@@ -144,22 +163,27 @@ impl Thread {
 
 /// Syncs the log on a thread of its own, so that the disk has both syncs to do at once.
 struct LogSync {
-    file: Arc<File>,
     asked: mpsc::Sender<()>,
     done: mpsc::Receiver<io::Result<()>>,
 }
 
 impl LogSync {
-    fn start(file: File) -> io::Result<Self> {
-        let file = Arc::new(file);
+    fn start(file: File, log: Log) -> io::Result<Self> {
         let (asked, asks) = mpsc::channel();
         let (tell, done) = mpsc::channel();
-        let log = file.clone();
+        let mut synced = 0;
+        let mut sync = move || {
+            let end = log.bytes();
+            // It may have been begun again.
+            write_back(&file, if end < synced { 0 } else { synced }, end);
+            synced = end;
+            file.sync_data()
+        };
         // Ends with `asked`, and has nothing to finish then.
         std::thread::Builder::new()
             .name("sqlite-log-sync".to_owned())
-            .spawn(move || while asks.recv().is_ok() && tell.send(log.sync_data()).is_ok() {})?;
-        Ok(Self { file, asked, done })
+            .spawn(move || while asks.recv().is_ok() && tell.send(sync()).is_ok() {})?;
+        Ok(Self { asked, done })
     }
 
     fn begin(&self) -> io::Result<()> {

@@ -16,8 +16,10 @@ mod durable;
 mod error;
 mod group;
 mod open;
+mod writeback;
 
 pub use db::{Db, DbOptions};
 pub use error::{DbError, OpenError};
 pub use open::Migrations;
 pub use rusqlite;
+pub use writeback::write_back;

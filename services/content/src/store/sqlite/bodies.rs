@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use freshet_domain::Timestamp;
+use freshet_sqlite::write_back;
 
 /// A segment that is larger gets a successor.
 const SEGMENT_BYTES: u64 = 64 << 20;
@@ -54,8 +55,15 @@ struct State {
     segments: BTreeMap<u64, Timestamp>,
     current: Option<Current>,
     /// Written since the last sync.
-    dirty: Vec<Arc<File>>,
+    dirty: Vec<Dirty>,
     folder_dirty: bool,
+}
+
+/// A part of a file.
+struct Dirty {
+    file: Arc<File>,
+    from: u64,
+    to: u64,
 }
 
 struct Current {
@@ -108,7 +116,7 @@ impl BodyLog {
         (self.write_at)(&current.file, body, current.end)?;
         let place = Place { segment: current.number, offset: current.end };
         current.end += body.len() as u64;
-        mark(dirty, &current.file);
+        mark(dirty, &current.file, place.offset, current.end);
         Ok(place)
     }
 
@@ -132,7 +140,8 @@ impl BodyLog {
             let mut state = self.state();
             (std::mem::take(&mut state.dirty), std::mem::take(&mut state.folder_dirty))
         };
-        for file in &dirty {
+        for Dirty { file, from, to } in &dirty {
+            write_back(file, *from, *to);
             file.sync_data()?;
         }
         if folder_dirty {
@@ -177,7 +186,7 @@ impl BodyLog {
             file.write_all_at(&zeros[..part], at)?;
             at += part as u64;
         }
-        self.state().dirty.push(Arc::new(file));
+        self.state().dirty.push(Dirty { file: Arc::new(file), from: place.offset, to: end });
         Ok(())
     }
 
@@ -215,9 +224,10 @@ impl BodyLog {
     }
 }
 
-fn mark(dirty: &mut Vec<Arc<File>>, file: &Arc<File>) {
-    if !dirty.iter().any(|known| Arc::ptr_eq(known, file)) {
-        dirty.push(file.clone());
+fn mark(dirty: &mut Vec<Dirty>, file: &Arc<File>, from: u64, to: u64) {
+    match dirty.iter_mut().find(|known| Arc::ptr_eq(&known.file, file)) {
+        Some(known) => known.to = to,
+        None => dirty.push(Dirty { file: file.clone(), from, to }),
     }
 }
 
