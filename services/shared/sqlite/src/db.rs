@@ -12,7 +12,7 @@ use rusqlite::hooks::Wal;
 
 use crate::checkpoint::{Checkpointer, LogPages};
 use crate::durable::{Hooks, Log, Sync, Waker};
-use crate::group::{self, Deliver, Guard, Job};
+use crate::group::{self, Deliver, Guard, Job, Then};
 use crate::{DbError, Migrations, OpenError, open};
 
 /// How a database is opened.
@@ -37,6 +37,17 @@ impl Default for DbOptions {
 #[derive(Clone)]
 pub struct Db {
     shared: Arc<Shared>,
+}
+
+/// A write that was begun.
+pub struct Begun<T>(tokio::sync::oneshot::Receiver<Result<T, Error>>);
+
+impl<T> Begun<T> {
+    /// Waits on the calling thread, which must not be one of an asynchronous runtime, until the rows are durable or it is
+    /// certain that they are not there.
+    pub fn wait_blocking(self) -> Result<T, Error> {
+        self.0.blocking_recv().unwrap_or_else(|_| Err(unfinished()))
+    }
 }
 
 struct Shared {
@@ -139,6 +150,22 @@ impl Db {
         self.enqueue(job, Guard::Group, durable).await
     }
 
+    /// As [`Db::write_checked`], in two steps: `committed` is told when the rows are committed, on the writer thread, and
+    /// whatever is written from then on comes behind them; the returned value tells when they are durable. If they are not
+    /// committed, `committed` is dropped.
+    pub fn begin_checked<T, F>(
+        &self,
+        job: F,
+        committed: impl FnOnce() + Send + 'static,
+        durable: impl FnOnce(&T) + Send + 'static,
+    ) -> Result<Begun<T>, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, DbError> + Send + 'static,
+    {
+        self.submit(job, Guard::Group, committed, durable)
+    }
+
     /// As [`Db::write`]; see [`Db::write_checked`] for `durable`.
     pub async fn write_then<T, F>(&self, job: F, durable: impl FnOnce(&T) + Send + 'static) -> Result<T, Error>
     where
@@ -153,13 +180,28 @@ impl Db {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, DbError> + Send + 'static,
     {
+        let begun = self.submit(job, guard, || {}, durable)?;
+        begun.0.await.unwrap_or_else(|_| Err(unfinished()))
+    }
+
+    fn submit<T, F>(
+        &self,
+        job: F,
+        guard: Guard,
+        committed: impl FnOnce() + Send + 'static,
+        durable: impl FnOnce(&T) + Send + 'static,
+    ) -> Result<Begun<T>, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, DbError> + Send + 'static,
+    {
         let (answer, answered) = tokio::sync::oneshot::channel();
         let job: group::WriteJob = Box::new(move |connection: Result<&Connection, Arc<DbError>>| {
             let connection = match connection {
                 Ok(connection) => connection,
                 Err(error) => {
                     let _ = answer.send(Err(group::commit_error(&error)));
-                    return (false, group::nobody());
+                    return (false, Then::nobody());
                 }
             };
             let result = job(connection);
@@ -176,18 +218,17 @@ impl Db {
                 // A caller that has gone away does not matter: the rows are committed.
                 let _ = answer.send(outcome);
             });
-            (keep, deliver)
+            (keep, Then { committed: Box::new(committed), deliver })
         });
         let Some(jobs) = &self.shared.jobs else { return Err(closed()) };
         match jobs.try_send(Job::Write(job, guard)) {
-            Ok(()) => {}
+            Ok(()) => Ok(Begun(answered)),
             Err(mpsc::TrySendError::Full(_)) => {
-                return Err(Error::new(ErrorKind::Busy, "STORE_BUSY", "the store has too much to write")
-                    .retry_after(Duration::from_secs(1)));
+                Err(Error::new(ErrorKind::Busy, "STORE_BUSY", "the store has too much to write")
+                    .retry_after(Duration::from_secs(1)))
             }
-            Err(mpsc::TrySendError::Disconnected(_)) => return Err(closed()),
+            Err(mpsc::TrySendError::Disconnected(_)) => Err(closed()),
         }
-        answered.await.unwrap_or_else(|_| Err(Error::unavailable("the store did not finish this write")))
     }
 
     /// Runs a read on a connection of its own, beside the writer. It sees one consistent state only inside a
@@ -247,6 +288,10 @@ impl Drop for Shared {
             }
         }
     }
+}
+
+fn unfinished() -> Error {
+    Error::unavailable("the store did not finish this write")
 }
 
 fn closed() -> Error {

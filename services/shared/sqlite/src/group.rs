@@ -18,11 +18,25 @@ const GROUP_MAX: usize = 512;
 pub(crate) type Deliver = Box<dyn FnOnce(Result<(), Arc<DbError>>) + Send>;
 
 /// Runs against the open transaction and says whether its rows may stay; or is told why it cannot run.
-pub(crate) type WriteJob = Box<dyn FnOnce(Result<&Connection, Arc<DbError>>) -> (bool, Deliver) + Send>;
+pub(crate) type WriteJob = Box<dyn FnOnce(Result<&Connection, Arc<DbError>>) -> (bool, Then) + Send>;
 
-/// Nobody waits.
-pub(crate) fn nobody() -> Deliver {
-    Box::new(|_| {})
+/// Who is told of a job that ran.
+pub(crate) struct Then {
+    /// Told when its rows are committed, which is before they are durable. Dropped if they are not.
+    pub(crate) committed: Box<dyn FnOnce() + Send>,
+    pub(crate) deliver: Deliver,
+}
+
+impl Then {
+    /// Nobody waits.
+    pub(crate) fn nobody() -> Self {
+        Self { committed: Box::new(|| {}), deliver: Box::new(|_| {}) }
+    }
+
+    /// It left no row.
+    fn uncommitted(self) -> Self {
+        Self { committed: Box::new(|| {}), ..self }
+    }
 }
 
 /// What happens to the rows of a job that fails.
@@ -57,7 +71,7 @@ pub(crate) fn serve(connection: &Connection, jobs: &mpsc::Receiver<Job>, sync: &
                 Job::FinishCheckpoint(done) => checkpoint = Some(done),
                 Job::Synced => {}
             }
-            next = if group.delivers.len() < GROUP_MAX { following(jobs, sync, &group) } else { None };
+            next = if group.told.len() < GROUP_MAX { following(jobs, sync, &group) } else { None };
         }
         group.commit(connection, sync);
         if let Some(done) = checkpoint {
@@ -91,7 +105,7 @@ fn following(jobs: &mpsc::Receiver<Job>, sync: &Sync, group: &Group) -> Option<J
 #[derive(Default)]
 struct Group {
     is_open: bool,
-    delivers: Vec<Deliver>,
+    told: Vec<Then>,
 }
 
 impl Group {
@@ -109,7 +123,7 @@ impl Group {
             Guard::Group => run_unguarded(connection, job),
         };
         match ran {
-            Ok(deliver) => self.delivers.push(deliver),
+            Ok(then) => self.told.push(then),
             Err(error) => self.fail(connection, error),
         }
     }
@@ -119,7 +133,13 @@ impl Group {
             return;
         }
         match execute(connection, "COMMIT") {
-            Ok(()) => sync.answer_when_durable(std::mem::take(&mut self.delivers)),
+            Ok(()) => {
+                let tell = |then: Then| {
+                    (then.committed)();
+                    then.deliver
+                };
+                sync.answer_when_durable(self.told.drain(..).map(tell).collect());
+            }
             Err(error) => self.fail(connection, error),
         }
         self.is_open = false;
@@ -132,41 +152,44 @@ impl Group {
         }
         self.is_open = false;
         let error = Arc::new(DbError::Sqlite(error));
-        self.delivers.drain(..).for_each(|deliver| deliver(Err(error.clone())));
+        self.told.drain(..).for_each(|then| (then.deliver)(Err(error.clone())));
     }
 }
 
 /// Runs one job inside a savepoint. An error here means that the whole transaction is lost: SQLite ends it by itself
 /// when the disk is full or fails.
-fn run_guarded(connection: &Connection, job: WriteJob) -> rusqlite::Result<Deliver> {
+fn run_guarded(connection: &Connection, job: WriteJob) -> rusqlite::Result<Then> {
     execute(connection, "SAVEPOINT job")?;
-    let (keep, deliver) = run(connection, job);
+    let (keep, then) = run(connection, job);
     if !keep {
         if connection.is_autocommit() {
-            deliver(Ok(()));
+            (then.deliver)(Ok(()));
             return Err(lost("the transaction was rolled back by SQLite"));
         }
         execute(connection, "ROLLBACK TO job")?;
     }
     execute(connection, "RELEASE job")?;
-    Ok(deliver)
+    Ok(if keep { then } else { then.uncommitted() })
 }
 
 /// Runs one job without a savepoint, which would copy every page that the group has already changed. If the job fails
 /// after it has written, the group is lost.
-fn run_unguarded(connection: &Connection, job: WriteJob) -> rusqlite::Result<Deliver> {
+fn run_unguarded(connection: &Connection, job: WriteJob) -> rusqlite::Result<Then> {
     let before = connection.total_changes();
-    let (keep, deliver) = run(connection, job);
-    if keep || (connection.total_changes() == before && !connection.is_autocommit()) {
-        return Ok(deliver);
+    let (keep, then) = run(connection, job);
+    if keep {
+        return Ok(then);
     }
-    deliver(Ok(()));
+    if connection.total_changes() == before && !connection.is_autocommit() {
+        return Ok(then.uncommitted());
+    }
+    (then.deliver)(Ok(()));
     Err(lost("another write of the group failed"))
 }
 
-fn run(connection: &Connection, job: WriteJob) -> (bool, Deliver) {
+fn run(connection: &Connection, job: WriteJob) -> (bool, Then) {
     // The caller of a job that panics is told by its closed channel.
-    std::panic::catch_unwind(AssertUnwindSafe(|| job(Ok(connection)))).unwrap_or_else(|_| (false, nobody()))
+    std::panic::catch_unwind(AssertUnwindSafe(|| job(Ok(connection)))).unwrap_or_else(|_| (false, Then::nobody()))
 }
 
 /// Everybody in the group may try again.

@@ -18,7 +18,7 @@ mod group;
 mod open;
 mod writeback;
 
-pub use db::{Db, DbOptions};
+pub use db::{Begun, Db, DbOptions};
 pub use error::{DbError, OpenError};
 pub use open::Migrations;
 pub use rusqlite;

@@ -256,7 +256,7 @@ impl Arrivals {
     pub(super) fn failed(&self, batch: Vec<Arrival>, error: &Error) {
         let mut state = self.state();
         state.failing = true;
-        let tickets = std::mem::take(&mut state.taken);
+        let tickets: Vec<u64> = state.taken.drain(..batch.len()).collect();
         for (ticket, mut arrival) in tickets.into_iter().zip(batch).rev() {
             // Whether or not the failed attempt left something is for the tables to tell.
             arrival.is_new = false;
@@ -295,6 +295,11 @@ impl Arrivals {
             state = self.left.wait_timeout(state, PAUSE_MAX).unwrap_or_else(PoisonError::into_inner).0;
         }
         true
+    }
+
+    /// True if the next batch should be applied at once.
+    pub(super) fn is_due(&self) -> bool {
+        self.state().is_due()
     }
 
     /// True if everything that was ever in the journal is in the tables.

@@ -44,7 +44,7 @@ use bytes::Bytes;
 use freshet_domain::{ClientId, DeliveryId, EntryKey, Timestamp};
 use freshet_kit::Error;
 use freshet_proto::content::v1::IngestDeliveryRequest;
-use freshet_sqlite::{Db, DbError};
+use freshet_sqlite::{Begun, Db, DbError};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
@@ -214,13 +214,13 @@ impl Tables {
         Ok(self.db.write_then(job, told).await?.0)
     }
 
-    /// The same for a job that fails before its first row or not at all; see [`Db::write_checked`].
-    async fn write_feed_checked<T: Send + 'static>(
+    /// The same in two steps, for a job that fails before its first row or not at all; see [`Db::begin_checked`].
+    fn begin_feed_checked<T: Send + 'static>(
         self: &Arc<Self>,
         job: impl FnOnce(&Connection, &BodyLog) -> Result<(T, u64), DbError> + Send + 'static,
-    ) -> Result<T, Error> {
-        let (job, told) = (self.secured(job), self.tell_feed());
-        Ok(self.db.write_checked(job, told).await?.0)
+        committed: impl FnOnce() + Send + 'static,
+    ) -> Result<Begun<(T, u64)>, Error> {
+        self.db.begin_checked(self.secured(job), committed, self.tell_feed())
     }
 
     /// Tells the feed's readers how far it is durable.

@@ -27,7 +27,7 @@ macro_rules! statements {
 
         /// Numbers the statements.
         #[derive(Clone, Copy)]
-        #[expect(non_camel_case_types, clippy::upper_case_acronyms, reason = "the names of the constants")]
+        #[expect(non_camel_case_types, reason = "the names of the constants")]
         enum Name {
             $($name,)+
             End,

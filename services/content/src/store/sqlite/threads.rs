@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 
 use freshet_kit::error::chain;
 use freshet_kit::{Error, ErrorKind};
-use freshet_sqlite::DbError;
-use futures::executor::block_on;
+use freshet_sqlite::{Begun, DbError};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
@@ -210,41 +209,90 @@ struct Applier {
     arrivals: Arc<Arrivals>,
 }
 
+/// Deliveries whose rows are committed and perhaps not durable yet.
+struct Syncing {
+    batch: Vec<Arrival>,
+    begun: Begun<(Results, u64)>,
+}
+
+/// What became of each delivery of a batch.
+type Results = Vec<Result<Done, Error>>;
+
 impl Applier {
     /// Runs until it is told to end and nothing is left, or what is left cannot be applied now.
+    ///
+    /// While a batch that nobody waits for becomes durable, the next one is applied already if it is due.
     fn run(self) {
         let mut took = Duration::ZERO;
-        while let Some(batch) = self.arrivals.next(took) {
-            let begun = Instant::now();
-            if !self.apply(batch) {
+        let mut syncing = None;
+        loop {
+            let mut succeeded = true;
+            if !self.arrivals.is_due() {
+                succeeded = self.finish(&mut syncing);
+            }
+            if succeeded {
+                let Some(batch) = self.arrivals.next(took) else { break };
+                let began = Instant::now();
+                succeeded = self.apply(batch, &mut syncing);
+                took = began.elapsed();
+            }
+            if !succeeded {
                 if self.arrivals.is_closing() {
                     return;
                 }
                 std::thread::sleep(TRY_AGAIN);
             }
-            took = begun.elapsed();
+        }
+        self.finish(&mut syncing);
+    }
+
+    /// Waits until the batch that is syncing is durable. False if it has to be tried again.
+    fn finish(&self, syncing: &mut Option<Syncing>) -> bool {
+        let Some(Syncing { batch, begun }) = syncing.take() else { return true };
+        match begun.wait_blocking() {
+            Ok((results, _)) => {
+                self.done(batch, results);
+                true
+            }
+            Err(error) => {
+                self.failed(batch, &error);
+                false
+            }
         }
     }
 
+    fn failed(&self, batch: Vec<Arrival>, error: &Error) {
+        tracing::warn!(deliveries = batch.len(), error = %chain(error), "deliveries cannot be applied now");
+        self.arrivals.failed(batch, error);
+    }
+
     /// False if something has to be tried again.
-    fn apply(&self, batch: Vec<Arrival>) -> bool {
-        let error = match self.attempt(&batch) {
-            Ok(results) => {
-                self.done(batch, results);
-                return true;
-            }
-            Err(error) if error.kind().is_transient() => {
-                tracing::warn!(deliveries = batch.len(), error = %chain(&error), "deliveries cannot be applied now");
-                self.arrivals.failed(batch, &error);
-                return false;
+    fn apply(&self, batch: Vec<Arrival>, syncing: &mut Option<Syncing>) -> bool {
+        let awaited = batch.iter().any(|arrival| arrival.answer.is_some());
+        let error = match self.begin(&batch) {
+            Ok(begun) => {
+                // Deliveries leave in their order.
+                if !self.finish(syncing) {
+                    // The database cannot be synced, so this batch is not durable either.
+                    let error = begun.wait_blocking().err().unwrap_or_else(closed);
+                    self.failed(batch, &error);
+                    return false;
+                }
+                *syncing = Some(Syncing { batch, begun });
+                return if awaited { self.finish(syncing) } else { true };
             }
             Err(error) => error,
         };
+        if !self.finish(syncing) || error.kind().is_transient() {
+            self.failed(batch, &error);
+            return false;
+        }
         tracing::warn!(deliveries = batch.len(), error = %chain(&error), "one of these cannot be applied, trying each");
         let mut rest = VecDeque::from(batch);
         while let Some(arrival) = rest.pop_front() {
-            match self.attempt(std::slice::from_ref(&arrival)) {
-                Ok(results) => self.done(vec![arrival], results),
+            let attempt = self.begin(std::slice::from_ref(&arrival)).and_then(Begun::wait_blocking);
+            match attempt {
+                Ok((results, _)) => self.done(vec![arrival], results),
                 Err(error) if error.kind().is_transient() => {
                     rest.push_front(arrival);
                     self.arrivals.failed(rest.into(), &error);
@@ -256,8 +304,9 @@ impl Applier {
         true
     }
 
-    /// Applies all of them in one transaction, or none. What a delivery's own request got wrong is its own result.
-    fn attempt(&self, batch: &[Arrival]) -> Result<Vec<Result<Done, Error>>, Error> {
+    /// Applies all of them in one transaction, or none, and returns when they are committed. What a delivery's own request
+    /// got wrong is its own result.
+    fn begin(&self, batch: &[Arrival]) -> Result<Begun<(Results, u64)>, Error> {
         let prepared: Vec<_> = batch.iter().map(|arrival| (arrival.prepared.clone(), arrival.is_new)).collect();
         let through = through(batch).map(|through| self.arrivals.capped(through));
         let job = move |connection: &Connection, bodies: &BodyLog| {
@@ -277,10 +326,16 @@ impl Applier {
             }
             Ok((results, position))
         };
-        block_on(self.tables.write_feed_checked(job))
+        let (tell, told) = mpsc::sync_channel(1);
+        let begun = self.tables.begin_feed_checked(job, move || drop(tell.send(())))?;
+        match told.recv() {
+            Ok(()) => Ok(begun),
+            // What was told without a commit is an error.
+            Err(mpsc::RecvError) => Err(begun.wait_blocking().err().unwrap_or_else(closed)),
+        }
     }
 
-    fn done(&self, batch: Vec<Arrival>, results: Vec<Result<Done, Error>>) {
+    fn done(&self, batch: Vec<Arrival>, results: Results) {
         self.arrivals.applied(&batch);
         for (arrival, result) in batch.into_iter().zip(results) {
             match (arrival.answer, result) {

@@ -82,6 +82,27 @@ async fn a_checked_job_that_fails_late_takes_its_group_with_it_and_nobody_is_tol
 }
 
 #[tokio::test]
+async fn a_job_in_two_steps_is_told_of_its_commit_only_if_its_rows_are_there() {
+    let folder = tempfile::tempdir().expect("folder");
+    let db = db(folder.path());
+    let (tell, told) = std::sync::mpsc::channel();
+    let committed = |name: &'static str| {
+        let tell = tell.clone();
+        move || tell.send(name).expect("somebody listens")
+    };
+    let good = db.begin_checked(insert(1), committed("good"), |()| {}).expect("begun");
+    let refuse = |_: &Connection| Err::<(), _>(Error::invalid("n", "is odd").into());
+    let bad = db.begin_checked(refuse, committed("bad"), |()| {}).expect("begun");
+    let results = tokio::task::spawn_blocking(move || (good.wait_blocking(), bad.wait_blocking()));
+    let (good, bad) = results.await.expect("ran");
+    good.expect("durable");
+    assert_eq!(bad.expect_err("refused").kind(), ErrorKind::Invalid);
+    drop(tell);
+    assert_eq!(told.iter().collect::<Vec<_>>(), ["good"]);
+    assert_eq!(count(&db).await, 1);
+}
+
+#[tokio::test]
 async fn p1_an_answered_write_is_there_after_reopening() {
     let folder = tempfile::tempdir().expect("folder");
     let first = db(folder.path());
