@@ -327,7 +327,10 @@ impl Applier {
             Ok((results, position))
         };
         let (tell, told) = mpsc::sync_channel(1);
-        let begun = self.tables.begin_feed_checked(job, move || drop(tell.send(())))?;
+        let committed = move || {
+            let _ = tell.send(());
+        };
+        let begun = self.tables.begin_feed_checked(job, committed)?;
         match told.recv() {
             Ok(()) => Ok(begun),
             // What was told without a commit is an error.
