@@ -2,7 +2,7 @@
 //!
 //! A tree of an 8 KiB product costs four times what a scan costs, and loses the provider's exact numbers. [`Object`]
 //! scans one level and keeps every value as the bytes that came; [`Canonical`] writes them out compactly. Both step over
-//! the text with a [`Scanner`]; `serde_json` decodes what has escapes, and words the errors.
+//! the text with a `Scanner`; `serde_json` decodes what has escapes, and words the errors.
 
 mod canonical;
 mod object;
