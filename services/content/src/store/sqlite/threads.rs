@@ -33,10 +33,6 @@ pub(super) const RECORD_BYTES_MAX: usize = 256 << 10;
 /// Deliveries that may wait for the journal.
 const QUEUE_MAX: usize = 8_192;
 
-/// After so many deliveries the processor is offered to others: a transaction of some thousand takes a tenth of a second
-/// and more, and who answers a provider meanwhile must not wait for the scheduler each time.
-const YIELD_EVERY: usize = 8;
-
 /// What the tables refuse now they may take later.
 const TRY_AGAIN: Duration = Duration::from_millis(200);
 
@@ -313,10 +309,7 @@ impl Applier {
             let mut results = Vec::with_capacity(prepared.len());
             let mut position = 0;
             let shared = Batch::new(connection, bodies)?;
-            for (index, (prepared, is_new)) in prepared.iter().enumerate() {
-                if index % YIELD_EVERY == 0 {
-                    std::thread::yield_now();
-                }
+            for (prepared, is_new) in &prepared {
                 let result = one(prepared, &shared, *is_new)?;
                 position = result.as_ref().map_or(0, Done::position).max(position);
                 results.push(result);
