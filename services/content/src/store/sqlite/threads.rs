@@ -326,7 +326,7 @@ impl Applier {
         let begun = self.tables.begin_feed_checked(job, committed)?;
         match told.recv() {
             Ok(()) => Ok(begun),
-            // What was told without a commit is an error.
+            // Nothing was committed, so it is an error that comes.
             Err(mpsc::RecvError) => Err(begun.wait_blocking().err().unwrap_or_else(closed)),
         }
     }
