@@ -33,6 +33,10 @@ pub(crate) struct Edge {
     body_limits: ArcSwap<HashMap<String, usize>>,
 }
 
+/// A second judgement may take this long: the answer budget may be used up by then, and the tightest provider gives up
+/// half a second later.
+const JUDGED_AGAIN_MAX: Duration = Duration::from_millis(250);
+
 /// Below this size a body is not worth counting against the memory bound.
 const SMALL_BODY_BYTES: usize = 64 << 10;
 
@@ -303,7 +307,7 @@ async fn keep_verified(
     // Judged once more, free of charge: a copy of the judgement for this case would cost every delivery more than that.
     let question = validation::ValidateDeliveryRequest { replayed: true, ..arrived.question(delivery) };
     let judged = edge.deps.validation.validate_delivery(question);
-    match tokio::time::timeout(edge.deps.config.answer_budget, judged).await {
+    match tokio::time::timeout(JUDGED_AGAIN_MAX, judged).await {
         Ok(Ok(again)) if again.verdict == i32::from(verdict.code()) => {
             let (reason, status) = (again.reason.clone(), status_of(&again));
             let request = ingest_request(delivery, arrived.provider.clone(), again, arrived.body.clone());
