@@ -53,9 +53,9 @@ async fn read_frames(mut body: axum::body::Body, max: usize, config: &IngressCon
             discard(body, config).await;
             return Err(too_large(max));
         }
-        // Nearly every delivery comes in one piece, which is then not copied.
+        // Nearly every delivery comes in one piece.
         if all.is_empty() && first.is_empty() {
-            first = data;
+            first = of_its_own(data);
         } else {
             if all.is_empty() {
                 all.extend_from_slice(&std::mem::take(&mut first));
@@ -68,6 +68,15 @@ async fn read_frames(mut body: axum::body::Body, max: usize, config: &IngressCon
         }
     }
     Ok(if all.is_empty() { first } else { all.freeze() })
+}
+
+/// Above this size a copy costs more than the buffer that it frees.
+const COPY_MAX: usize = 64 << 10;
+
+/// The bytes without the buffer of the connection that they are a part of: it is several times as large, and would be
+/// kept until the delivery is in the tables, so that each request needed a new one.
+fn of_its_own(data: Bytes) -> Bytes {
+    if data.len() <= COPY_MAX { Bytes::copy_from_slice(&data) } else { data }
 }
 
 pub(crate) fn too_large(max: usize) -> Response {
