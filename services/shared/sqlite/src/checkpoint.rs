@@ -3,9 +3,9 @@
 //! SQLite starts its log again from the beginning when every page of it was copied and no reader needs it. Under load
 //! that moment never comes by itself, because pages are added while others are copied; so the writer has to do the last
 //! round. SQLite also syncs the database in the round that copies the last page, and only then: left to the writer, that
-//! sync would carry everything that was copied before (16 to 55 ms, measured). Therefore this thread copies and syncs as
-//! the log grows; and when the log is to begin again, in rounds, each smaller than the one before it, until little is left
-//! for the writer.
+//! sync would carry everything that was copied before (16 to 55 ms, measured). Therefore this thread copies and syncs
+//! when the log is large enough, in rounds, each smaller than the one before it, until little is left for the writer. Not
+//! sooner: a page that changes again would be copied again.
 
 use std::fs::File;
 use std::path::Path;
@@ -18,11 +18,6 @@ use rusqlite::Connection;
 
 use crate::group::Job;
 use crate::writeback::write_back;
-
-/// So many new pages are copied and synced at once. While the disk is busy with them, the syncs that answers wait for
-/// take longer: with 512 pages the slowest hundredth of answers at half load took 7 to 8 ms, with all 16,384 at once 10 to
-/// 13 ms (measured). Smaller steps cost more CPU, because a page that changes again is copied again.
-const STEP_PAGES: u32 = 4_096;
 
 /// Rounds before the writer is asked to finish, however much is left.
 const ROUNDS_MAX: usize = 6;
@@ -67,23 +62,15 @@ impl Checkpointer {
 
     /// Runs until the other end of `ended` is dropped.
     pub(crate) fn run(self, ended: &mpsc::Receiver<()>) {
-        let mut copied = 0;
         while let Err(mpsc::RecvTimeoutError::Timeout) = ended.recv_timeout(LOOK_AGAIN) {
-            let pages = self.pages.load(Ordering::Relaxed);
-            if pages < copied {
-                copied = 0; // The log was begun again.
-            }
-            if pages - copied >= STEP_PAGES {
-                copied = self.step().unwrap_or(copied);
-            }
-            if pages >= self.pages_max {
+            if self.pages.load(Ordering::Relaxed) >= self.pages_max {
                 self.finish();
             }
         }
     }
 
     /// Copies what is there and syncs it. `None`: not now, because somebody else is at it.
-    fn step(&self) -> Option<u32> {
+    fn round(&self) -> Option<u32> {
         let copied = copy(&self.connection).ok()?;
         if let Ok(data) = self.file.metadata() {
             write_back(&self.file, 0, data.len());
@@ -95,7 +82,7 @@ impl Checkpointer {
 
     fn finish(&self) {
         for _ in 0..ROUNDS_MAX {
-            let Some(copied) = self.step() else { return };
+            let Some(copied) = self.round() else { return };
             if self.pages.load(Ordering::Relaxed).saturating_sub(copied) <= PAGES_FOR_WRITER {
                 break;
             }

@@ -25,11 +25,18 @@ pub(crate) async fn run(plan: &Plan) -> anyhow::Result<()> {
     while begun.elapsed() < Duration::from_secs(plan.pick(10, 30)) {
         let requests = Arc::new(maker.make(STRAPI, DELIVERIES)?);
         let (cpu, written) = (cpu(freshet.pid())?, written(freshet.pid())?);
+        let began = Instant::now();
         let outcome = Load::new(freshet.address, &requests).run().await?.checked()?;
+        // What was put off until afterwards is a delivery's cost as well.
+        freshet.settle().await?;
+        let readable = DELIVERIES as f64 / began.elapsed().as_secs_f64();
         let (p50, p99) = (outcome.millis(0.5), outcome.millis(0.99));
         let kib = (self::written(freshet.pid())? - written) as f64 / DELIVERIES as f64 / 1024.0;
         let rate = outcome.rate();
-        note(format!("  {rate:.0}/s, p50 {p50:.1} ms, p99 {p99:.1} ms; each {kib:.1} KiB to files and us of CPU:"));
+        note(format!(
+            "  {rate:.0}/s, {readable:.0}/s until all can be read, p50 {p50:.1} ms, p99 {p99:.1} ms; \
+             each {kib:.1} KiB to files and us of CPU:"
+        ));
         let after = self::cpu(freshet.pid())?;
         let spent = after.iter().map(|(thread, ticks)| {
             // A tick is 10 ms.
@@ -37,11 +44,11 @@ pub(crate) async fn run(plan: &Plan) -> anyhow::Result<()> {
             format!("{thread} {:.1}", ticks as f64 * 1e4 / DELIVERIES as f64)
         });
         note(format!("    {}", spent.collect::<Vec<_>>().join(", ")));
-        freshet.settle().await?;
 
         let requests = Arc::new(maker.make(STRAPI, DELIVERIES / 4)?);
         let load = Load { pace: Some(rate / 2.0), ..Load::new(freshet.address, &requests) };
         let outcome = load.run().await?.checked()?;
+        freshet.settle().await?;
         let [p50, p99, most] = [0.5, 0.99, 1.0].map(|share| outcome.millis(share));
         note(format!("    at half that rate: p50 {p50:.1} ms, p99 {p99:.1} ms, at most {most:.1} ms"));
     }

@@ -25,6 +25,10 @@ const SEGMENT_BYTES: u64 = 64 << 20;
 /// A segment that is older gets a successor, so that a quiet client's bodies are forgotten in time too.
 const SEGMENT_AGE: Duration = Duration::from_secs(86_400);
 
+/// So many bytes are gathered before they are written. Bodies written one by one cost a call each, and the kernel zeroes
+/// the rest of every new page that is written in parts.
+const GATHERED_BYTES: usize = 256 << 10;
+
 /// Stands for the empty body, which needs no segment.
 const NO_SEGMENT: u64 = 0;
 
@@ -69,8 +73,17 @@ struct Dirty {
 struct Current {
     number: u64,
     file: Arc<File>,
-    end: u64,
+    /// Where the next write goes.
+    written: u64,
+    /// What it will write.
+    gathered: Vec<u8>,
     opened_at: Timestamp,
+}
+
+impl Current {
+    fn end(&self) -> u64 {
+        self.written + self.gathered.len() as u64
+    }
 }
 
 impl BodyLog {
@@ -100,27 +113,50 @@ impl BodyLog {
         self.folder.join(format!("{segment:08}.log"))
     }
 
-    /// Appends a body. It is durable after the next [`BodyLog::sync`].
+    /// Appends a body. Only the writer does, and it must [`BodyLog::flush`] before the rows that point to it are committed.
     pub(super) fn append(&self, body: &[u8], now: Timestamp) -> io::Result<Place> {
         if body.is_empty() {
             return Ok(Place { segment: NO_SEGMENT, offset: 0 });
         }
         let mut state = self.state();
-        let fits = |current: &Current| current.end < self.segment_bytes && now < current.opened_at.plus(SEGMENT_AGE);
+        let fits = |current: &Current| current.end() < self.segment_bytes && now < current.opened_at.plus(SEGMENT_AGE);
         if !state.current.as_ref().is_some_and(fits) {
             self.begin_segment(&mut state, now)?;
         }
-        let State { current, dirty, .. } = &mut *state;
-        let current = current.as_mut().ok_or_else(|| io::Error::other("no segment"))?;
-        // A write that fails leaves `end` where it was: the next one overwrites what it left behind.
-        (self.write_at)(&current.file, body, current.end)?;
-        let place = Place { segment: current.number, offset: current.end };
-        current.end += body.len() as u64;
-        mark(dirty, &current.file, place.offset, current.end);
+        let current = state.current.as_mut().ok_or_else(|| io::Error::other("no segment"))?;
+        let place = Place { segment: current.number, offset: current.end() };
+        current.gathered.extend_from_slice(body);
+        if current.gathered.len() >= GATHERED_BYTES {
+            self.write(&mut state)?;
+        }
         Ok(place)
     }
 
+    /// Writes what was appended. It is durable after the next [`BodyLog::sync`]. If it fails, everything is gone that was
+    /// appended since the last flush.
+    pub(super) fn flush(&self) -> io::Result<()> {
+        self.write(&mut self.state())
+    }
+
+    fn write(&self, state: &mut State) -> io::Result<()> {
+        let State { current: Some(current), dirty, .. } = state else { return Ok(()) };
+        if current.gathered.is_empty() {
+            return Ok(());
+        }
+        let mut bytes = std::mem::take(&mut current.gathered);
+        // A write that fails leaves `written` where it was: the next one overwrites what it left behind.
+        (self.write_at)(&current.file, &bytes, current.written)?;
+        let end = current.written + bytes.len() as u64;
+        mark(dirty, &current.file, current.written, end);
+        current.written = end;
+        bytes.clear();
+        bytes.shrink_to(GATHERED_BYTES);
+        current.gathered = bytes;
+        Ok(())
+    }
+
     fn begin_segment(&self, state: &mut State, now: Timestamp) -> io::Result<()> {
+        self.write(state)?;
         let number = state.segments.last_key_value().map_or(NO_SEGMENT, |(last, _)| *last) + 1;
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(self.path(number))?;
         let file = Arc::new(file);
@@ -129,11 +165,11 @@ impl BodyLog {
         (self.write_at)(&file, &header, 0)?;
         state.segments.insert(number, now);
         state.folder_dirty = true;
-        state.current = Some(Current { number, file, end: HEADER_BYTES, opened_at: now });
+        state.current = Some(Current { number, file, written: HEADER_BYTES, gathered: Vec::new(), opened_at: now });
         Ok(())
     }
 
-    /// Makes everything durable that was written before this call. Quick when nothing was. Bodies can be appended
+    /// Makes everything durable that was flushed before this call. Quick when nothing was. Bodies can be appended
     /// meanwhile: the lock is not held while the disk works.
     pub(super) fn sync(&self) -> io::Result<()> {
         let (dirty, folder_dirty) = {
@@ -150,7 +186,7 @@ impl BodyLog {
         Ok(())
     }
 
-    /// Reads a body; `None` if its segment is gone or too short.
+    /// Reads a body that was flushed; `None` if its segment is gone or too short.
     pub(super) fn read(&self, place: Place, length: u64) -> io::Result<Option<Vec<u8>>> {
         if place.segment == NO_SEGMENT {
             return Ok(Some(Vec::new()));
@@ -173,6 +209,8 @@ impl BodyLog {
         if place.segment == NO_SEGMENT {
             return Ok(());
         }
+        // What is written later would undo it.
+        self.flush()?;
         let file = match OpenOptions::new().write(true).open(self.path(place.segment)) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -274,6 +312,7 @@ mod tests {
         let log = small(folder.path());
         let bodies: Vec<Vec<u8>> = (0..9_u8).map(|number| vec![number; 20]).collect();
         let places: Vec<Place> = bodies.iter().map(|body| log.append(body, at(0)).expect("appended")).collect();
+        log.flush().expect("written");
         log.sync().expect("synced");
         assert_eq!(places.iter().map(|place| place.segment).collect::<Vec<_>>(), [1, 1, 1, 2, 2, 2, 3, 3, 3]);
         let check = |log: &BodyLog| {
@@ -293,7 +332,9 @@ mod tests {
     #[test]
     fn a_torn_tail_and_foreign_files_do_no_harm() {
         let folder = tempfile::tempdir().expect("folder");
-        let place = small(folder.path()).append(b"kept", at(0)).expect("appended");
+        let log = small(folder.path());
+        let place = log.append(b"kept", at(0)).expect("appended");
+        log.flush().expect("written");
         for (name, bytes) in [("00000002.log", &b"fr"[..]), ("readme.txt", b"x"), ("x.log", b"x")] {
             std::fs::write(folder.path().join(name), bytes).expect("written");
         }
@@ -325,6 +366,7 @@ mod tests {
         let log = small(folder.path());
         let first = log.append(b"a", at(0)).expect("appended");
         let second = log.append(b"b", at(2)).expect("appended");
+        log.flush().expect("written");
         assert_eq!((first.segment, second.segment), (1, 2), "a segment is not filled for ever");
         assert_eq!(log.forget(at(0), at(7)).expect("none yet"), 0);
         assert_eq!(log.forget(at(1), at(8)).expect("the first"), 1);
@@ -352,8 +394,11 @@ mod tests {
         assert!(log.append(b"none", at(0)).is_err(), "not even a segment");
         full.store(false, std::sync::atomic::Ordering::SeqCst);
         let first = log.append(b"one", at(0)).expect("appended");
+        log.flush().expect("written");
         full.store(true, std::sync::atomic::Ordering::SeqCst);
-        assert!(log.append(b"two", at(0)).is_err());
+        log.append(b"two", at(0)).expect("gathered");
+        assert!(log.flush().is_err());
+        assert!(log.append(&vec![b'x'; GATHERED_BYTES], at(0)).is_err(), "so much is written at once");
         full.store(false, std::sync::atomic::Ordering::SeqCst);
         let third = log.append(b"three", at(0)).expect("appended");
         assert_eq!(third, Place { segment: first.segment, offset: first.offset + 3 });

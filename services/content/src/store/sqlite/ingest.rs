@@ -145,10 +145,13 @@ impl Prepared {
             (Outcomes::read(rows::bytes(row, 2)?)?, rows::place(row, 3)?.filter(|_| same_body))
         };
         // A power cut after the first attempt may have left the row and taken the body, see `bodies`.
-        if let Some(place) = place.filter(|_| self.keeps_body)
-            && batch.bodies.read(place, self.body_bytes).map_err(body_error)?.as_deref()
-                != Some(&self.delivery.body[..])
-        {
+        if let Some(place) = place.filter(|_| self.keeps_body) {
+            // The first attempt may be in the same transaction.
+            batch.bodies.flush().map_err(body_error)?;
+            let found = batch.bodies.read(place, self.body_bytes).map_err(body_error)?;
+            if found.as_deref() == Some(&self.delivery.body[..]) {
+                return Ok(Some(Done::Stored(outcomes)));
+            }
             let place = batch.bodies.append(&self.delivery.body, self.delivery.stored_at).map_err(body_error)?;
             let (segment, offset) = (number(place.segment), number(place.offset));
             batch.statement(sql::DELIVERY_BODY_AGAIN)?.execute(params![id, segment, offset])?;

@@ -17,7 +17,7 @@ use super::bodies::WriteAt;
 const FILES: usize = 4;
 
 /// Most bytes of one file.
-pub(super) const FILE_BYTES: u64 = 16 << 20;
+pub(super) const FILE_BYTES: u64 = 32 << 20;
 
 const HEADER_BYTES: usize = 16;
 
@@ -39,7 +39,12 @@ pub(super) struct Journal {
     next: u64,
     /// After a failed sync nobody knows what the disk has.
     broken: bool,
+    /// Kept from one append to the next.
+    buffer: Vec<u8>,
 }
+
+/// Most bytes that the buffer keeps.
+const BUFFER_BYTES_MAX: usize = 1 << 20;
 
 struct RingFile {
     file: File,
@@ -70,11 +75,16 @@ impl Journal {
         let last = files.iter().map(|file| file.last).max().unwrap_or(0);
         // The fullest file is the last one to be written again.
         let current = (0..FILES).max_by_key(|index| files[*index].last).unwrap_or(0);
-        let mut journal =
-            Self { files, write_at, file_bytes, current, end: file_bytes, next: 1 + last.max(applied), broken: false };
-        if last == 0 {
-            journal.end = 0;
-        }
+        let journal = Self {
+            files,
+            write_at,
+            file_bytes,
+            current,
+            end: if last == 0 { 0 } else { file_bytes },
+            next: 1 + last.max(applied),
+            broken: false,
+            buffer: Vec::new(),
+        };
         Ok((journal, found))
     }
 
@@ -93,11 +103,13 @@ impl Journal {
     /// Appends records and returns once all are durable. There must be room. Their numbers are used also if it fails; then
     /// they may or may not be found when the files are opened again.
     pub(super) fn append<'r>(&mut self, records: impl Iterator<Item = &'r [u8]>) -> io::Result<()> {
-        let mut buffer = Vec::new();
+        self.buffer.clear();
+        self.buffer.shrink_to(BUFFER_BYTES_MAX);
         for record in records {
-            write_record(&mut buffer, self.next, record)?;
+            write_record(&mut self.buffer, self.next, record)?;
             self.next += 1;
         }
+        let buffer = &self.buffer;
         if self.broken {
             return Err(io::Error::other("an earlier sync failed; restart to see what is durable"));
         }
@@ -107,7 +119,7 @@ impl Journal {
         let fits = self.end + buffer.len() as u64 <= self.file_bytes;
         let (current, end) = if fits { (self.current, self.end) } else { ((self.current + 1) % FILES, 0) };
         let ring_file = &mut self.files[current];
-        (self.write_at)(&ring_file.file, &buffer, end)?;
+        (self.write_at)(&ring_file.file, buffer, end)?;
         if let Err(error) = ring_file.file.sync_data() {
             self.broken = true;
             return Err(error);

@@ -51,7 +51,7 @@ use tokio::sync::oneshot;
 use self::arrivals::{Arrival, Arrivals};
 use self::batch::Batch;
 use self::bodies::BodyLog;
-use self::ingest::{Done, Prepared};
+use self::ingest::{Done, Prepared, body_error};
 use self::invalidate::{Progress, Step};
 use self::journal::Journal;
 use self::sweep::MarksWalk;
@@ -234,7 +234,7 @@ impl Tables {
         }
     }
 
-    /// What SQLite frees is zeroed from the first job on, and not only while it redacts: an older version of what is
+    /// Has the bodies written before the rows that point to them are committed. What SQLite frees is zeroed from the first job on, and not only while it redacts: an older version of what is
     /// redacted later would otherwise survive in free pages.
     fn secured<T>(
         self: &Arc<Self>,
@@ -246,7 +246,9 @@ impl Tables {
                 connection.query_row("PRAGMA secure_delete = ON", [], |_| Ok(()))?;
                 tables.secured.store(true, Ordering::Relaxed);
             }
-            job(connection, &tables.bodies)
+            let value = job(connection, &tables.bodies)?;
+            tables.bodies.flush().map_err(body_error)?;
+            Ok(value)
         }
     }
 
