@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
-use freshet_kit::{Error, ErrorKind};
+use freshet_kit::{Error, ErrorKind, Priority};
 use rusqlite::Connection;
 use rusqlite::hooks::Wal;
 
@@ -93,6 +93,7 @@ impl Db {
         let writer = spawn(
             "sqlite-writer",
             Box::new(move || {
+                Priority::Tables.take();
                 group::serve(&connection, &queue, &sync);
                 drop(sync);
                 // Leaves one file behind, without a log to recover.
@@ -101,7 +102,10 @@ impl Db {
         )?;
         let pages_max = u32::try_from(options.log_bytes / u64::from(page_bytes)).unwrap_or(u32::MAX);
         let checkpointer = Checkpointer::open(path, file.clone(), jobs.clone(), log_pages, pages_max).map_err(other)?;
-        let checkpointer = spawn("sqlite-checkpoint", Box::new(move || checkpointer.run(&ended)))?;
+        let checkpointer = spawn("sqlite-checkpoint", Box::new(move || {
+                Priority::Tables.take();
+                checkpointer.run(&ended);
+            }))?;
         Ok(Self {
             shared: Arc::new(Shared {
                 path: path.to_owned(),

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use freshet_kit::error::chain;
-use freshet_kit::{Error, ErrorKind};
+use freshet_kit::{Error, ErrorKind, Priority};
 use freshet_sqlite::{Begun, DbError};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
@@ -71,7 +71,10 @@ impl Threads {
         let applier = Applier { tables: tables.clone(), arrivals: arrivals.clone() };
         let named = |name: &str| std::thread::Builder::new().name(name.to_owned());
         let keeper = named("content-journal").spawn(move || keeper.run(&queue))?;
-        let applier = named("content-apply").spawn(move || applier.run())?;
+        let applier = named("content-apply").spawn(move || {
+            Priority::Tables.take();
+            applier.run();
+        })?;
         Ok(Self { arrivals, jobs: Mutex::new(Some(jobs)), keeper: Some(keeper), applier: Some(applier) })
     }
 
