@@ -16,7 +16,7 @@
 //! - Whoever waits by [`Arrivals::settle`] sees everything that had entered before.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -43,6 +43,9 @@ const BATCH_BYTES_MAX: u64 = 32 << 20;
 /// The longest pause between transactions when nobody waits for one: larger transactions write each page less often.
 const PAUSE_MAX: Duration = Duration::from_millis(200);
 
+/// So many leave at once: whoever brings others waits meanwhile.
+const LEAVING_MAX: usize = 64;
+
 /// So many times as long as the last transaction took.
 const PAUSE_TIMES: u32 = 4;
 
@@ -67,6 +70,8 @@ pub(super) struct Arrivals {
     left: Condvar,
     /// Up to this time, in microseconds since the epoch of [`clock`], many come.
     busy_until: AtomicU64,
+    /// The last attempt to apply something failed.
+    failing: AtomicBool,
 }
 
 #[derive(Default)]
@@ -92,7 +97,6 @@ struct State {
     applied: u64,
     /// The first record of the journal that could not be applied. It stays there.
     stuck: Option<u64>,
-    failing: bool,
     closing: bool,
 }
 
@@ -108,9 +112,19 @@ impl Arrivals {
 
     /// True while many come and the tables take them.
     pub(super) fn is_busy(&self) -> bool {
+        if self.is_failing() {
+            return false;
+        }
+        // While many come, each of them asks: without the lock.
+        if self.busy_until.load(Ordering::Relaxed) > clock() {
+            return true;
+        }
         let state = self.state();
-        let many = state.queue.len() + state.taken.len() >= MANY || self.busy_until.load(Ordering::Relaxed) > clock();
-        many && !state.failing
+        state.queue.len() + state.taken.len() >= MANY
+    }
+
+    fn is_failing(&self) -> bool {
+        self.failing.load(Ordering::SeqCst)
     }
 
     fn many(&self) {
@@ -202,7 +216,9 @@ impl Arrivals {
     pub(super) fn next(&self, took: Duration) -> Option<Vec<Arrival>> {
         let at = Instant::now() + (took * PAUSE_TIMES).min(PAUSE_MAX);
         let mut state = self.state();
-        state.let_go();
+        if self.is_failing() {
+            state.let_go();
+        }
         loop {
             let now = Instant::now();
             if state.is_due() || (!state.queue.is_empty() && now >= at) {
@@ -228,12 +244,15 @@ impl Arrivals {
 
     /// The first of those that were taken are in the tables.
     pub(super) fn applied(&self, batch: &[Arrival]) {
-        let mut state = self.state();
-        state.failing = false;
-        for arrival in batch {
-            state.taken.pop_front();
-            state.leave(arrival);
+        self.failing.store(false, Ordering::SeqCst);
+        for part in batch.chunks(LEAVING_MAX) {
+            let mut state = self.state();
+            for arrival in part {
+                state.taken.pop_front();
+                state.leave(arrival);
+            }
         }
+        let mut state = self.state();
         if let Some(through) = through(batch) {
             state.applied = state.applied.max(state.capped(through));
         }
@@ -255,7 +274,7 @@ impl Arrivals {
     /// with the error.
     pub(super) fn failed(&self, batch: Vec<Arrival>, error: &Error) {
         let mut state = self.state();
-        state.failing = true;
+        self.failing.store(true, Ordering::SeqCst);
         let tickets: Vec<u64> = state.taken.drain(..batch.len()).collect();
         for (ticket, mut arrival) in tickets.into_iter().zip(batch).rev() {
             // Whether or not the failed attempt left something is for the tables to tell.
@@ -288,7 +307,7 @@ impl Arrivals {
     pub(super) fn wait_for_room(&self, fits: impl Fn(u64) -> bool) -> bool {
         let mut state = self.state();
         while state.queue.len() >= WAITING_MAX || !fits(state.applied) {
-            if state.failing || state.stuck.is_some() {
+            if self.is_failing() || state.stuck.is_some() {
                 return false;
             }
             self.entered.notify_one();
@@ -349,9 +368,6 @@ impl State {
     /// After a failure, what nobody waits for any more is not applied: who had brought it has put it elsewhere or will
     /// bring it again, and may by then have told somebody else's delivery to be the first of its kind.
     fn let_go(&mut self) {
-        if !self.failing {
-            return;
-        }
         let is_gone = |answer: &oneshot::Sender<_>| answer.is_closed();
         let (gone, left): (VecDeque<_>, VecDeque<_>) = std::mem::take(&mut self.queue)
             .into_iter()
