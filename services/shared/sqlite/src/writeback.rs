@@ -14,8 +14,11 @@ const LARGE: u64 = 1 << 20;
 /// Bytes of a piece.
 const PIECE: u64 = 512 << 10;
 
-/// The pause after a piece: at most 500 MB/s.
-const PAUSE: Duration = Duration::from_millis(1);
+/// The pause after a piece, so many times as long as handing it over took: what has few bytes to write is passed quickly.
+const PAUSE_TIMES: u32 = 4;
+
+/// The longest pause.
+const PAUSE_MAX: Duration = Duration::from_millis(1);
 
 /// A piece without a byte to write is passed in less time than this.
 const NOTHING_TO_WRITE: Duration = Duration::from_micros(20);
@@ -31,8 +34,9 @@ pub fn write_back(file: &File, from: u64, to: u64) {
         if !start(file, at, PIECE.min(to - at)) {
             return;
         }
-        if begun.elapsed() >= NOTHING_TO_WRITE {
-            std::thread::sleep(PAUSE);
+        let took = begun.elapsed();
+        if took >= NOTHING_TO_WRITE {
+            std::thread::sleep((took * PAUSE_TIMES).min(PAUSE_MAX));
         }
         at += PIECE;
     }
