@@ -1,13 +1,16 @@
 //! `freshet`: every service in one process, and the operators' command line.
 
 use clap::Parser as _;
+use freshet_kit::Priority;
 
 /// A delivery makes some hundred small allocations on one thread and frees them on another, which the C library's
 /// allocator answers with a lock.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-#[tokio::main]
-async fn main() -> std::process::ExitCode {
-    freshet_suite::cli::run(freshet_suite::cli::Cli::parse()).await
+fn main() -> std::io::Result<std::process::ExitCode> {
+    let cli = freshet_suite::cli::Cli::parse();
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.enable_all().on_thread_start(|| Priority::Answers.take()).build()?;
+    Ok(runtime.block_on(freshet_suite::cli::run(cli)))
 }

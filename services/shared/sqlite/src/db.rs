@@ -12,7 +12,7 @@ use rusqlite::hooks::Wal;
 
 use crate::checkpoint::{Checkpointer, LogPages};
 use crate::durable::{Hooks, Log, Sync, Waker};
-use crate::group::{self, Deliver, Guard, Job, Then};
+use crate::group::{self, Deliver, Guard, Job, Then, Working};
 use crate::{DbError, Migrations, OpenError, open};
 
 /// How a database is opened.
@@ -57,6 +57,7 @@ struct Shared {
     reading: Arc<tokio::sync::Semaphore>,
     before_answer: Hooks,
     waker: Waker,
+    working: Working,
     /// Outlives every connection, see [`Checkpointer`].
     _file: Arc<File>,
     threads: Vec<std::thread::JoinHandle<()>>,
@@ -87,6 +88,8 @@ impl Db {
         };
         let file = Arc::new(File::open(path).map_err(io)?);
         let waker = Waker::new(Mutex::new(Some(jobs.clone())));
+        let working = Working::default();
+        let told = working.clone();
         let (sync, syncer) =
             Sync::start(Log::new(path, page_bytes, log_pages.clone()), before_answer.clone(), waker.clone())
                 .map_err(io)?;
@@ -94,7 +97,7 @@ impl Db {
             "sqlite-writer",
             Box::new(move || {
                 Priority::Tables.take();
-                group::serve(&connection, &queue, &sync);
+                group::serve(&connection, &queue, &sync, &told);
                 drop(sync);
                 // Leaves one file behind, without a log to recover.
                 let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
@@ -102,10 +105,13 @@ impl Db {
         )?;
         let pages_max = u32::try_from(options.log_bytes / u64::from(page_bytes)).unwrap_or(u32::MAX);
         let checkpointer = Checkpointer::open(path, file.clone(), jobs.clone(), log_pages, pages_max).map_err(other)?;
-        let checkpointer = spawn("sqlite-checkpoint", Box::new(move || {
+        let checkpointer = spawn(
+            "sqlite-checkpoint",
+            Box::new(move || {
                 Priority::Tables.take();
                 checkpointer.run(&ended);
-            }))?;
+            }),
+        )?;
         Ok(Self {
             shared: Arc::new(Shared {
                 path: path.to_owned(),
@@ -114,6 +120,7 @@ impl Db {
                 reading: Arc::new(tokio::sync::Semaphore::new(options.readers_max)),
                 before_answer,
                 waker,
+                working,
                 _file: file,
                 threads: vec![syncer, writer, checkpointer],
                 alive: Some(alive),
@@ -255,6 +262,13 @@ impl Db {
     /// The same on the calling thread, for long streams that have a thread of their own.
     pub fn read_blocking<T>(&self, job: impl FnOnce(&mut Connection) -> Result<T, DbError>) -> Result<T, Error> {
         self.shared.read(job)
+    }
+
+    /// For how long the writer has been at its present group; zero if it waits for work. What is written now waits for at
+    /// least the rest of it.
+    #[must_use]
+    pub fn at_work_for(&self) -> Duration {
+        self.shared.working.elapsed()
     }
 
     /// The file.

@@ -112,7 +112,7 @@ impl Arrivals {
 
     /// True while many come and the tables take them.
     pub(super) fn is_busy(&self) -> bool {
-        if self.is_failing() {
+        if !self.can_apply() {
             return false;
         }
         // While many come, each of them asks: without the lock.
@@ -123,8 +123,9 @@ impl Arrivals {
         state.queue.len() + state.taken.len() >= MANY
     }
 
-    fn is_failing(&self) -> bool {
-        self.failing.load(Ordering::SeqCst)
+    /// False while the tables take nothing: then only they should answer.
+    pub(super) fn can_apply(&self) -> bool {
+        !self.failing.load(Ordering::SeqCst)
     }
 
     fn many(&self) {
@@ -216,7 +217,7 @@ impl Arrivals {
     pub(super) fn next(&self, took: Duration) -> Option<Vec<Arrival>> {
         let at = Instant::now() + (took * PAUSE_TIMES).min(PAUSE_MAX);
         let mut state = self.state();
-        if self.is_failing() {
+        if !self.can_apply() {
             state.let_go();
         }
         loop {
@@ -307,7 +308,7 @@ impl Arrivals {
     pub(super) fn wait_for_room(&self, fits: impl Fn(u64) -> bool) -> bool {
         let mut state = self.state();
         while state.queue.len() >= WAITING_MAX || !fits(state.applied) {
-            if self.is_failing() || state.stuck.is_some() {
+            if !self.can_apply() || state.stuck.is_some() {
                 return false;
             }
             self.entered.notify_one();

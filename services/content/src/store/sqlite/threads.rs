@@ -70,7 +70,10 @@ impl Threads {
         let keeper = Keeper { tables: tables.clone(), arrivals: arrivals.clone(), journal };
         let applier = Applier { tables: tables.clone(), arrivals: arrivals.clone() };
         let named = |name: &str| std::thread::Builder::new().name(name.to_owned());
-        let keeper = named("content-journal").spawn(move || keeper.run(&queue))?;
+        let keeper = named("content-journal").spawn(move || {
+            Priority::Answers.take();
+            keeper.run(&queue);
+        })?;
         let applier = named("content-apply").spawn(move || {
             Priority::Tables.take();
             applier.run();
