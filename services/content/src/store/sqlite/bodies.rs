@@ -50,6 +50,7 @@ pub(super) struct BodyLog {
     folder: PathBuf,
     write_at: WriteAt,
     segment_bytes: u64,
+    gathered_bytes: usize,
     state: Mutex<State>,
 }
 
@@ -102,7 +103,15 @@ impl BodyLog {
             }
         }
         let state = State { segments, ..State::default() };
-        Ok(Self { folder: folder.to_owned(), write_at, segment_bytes, state: Mutex::new(state) })
+        let (folder, gathered_bytes) = (folder.to_owned(), GATHERED_BYTES);
+        Ok(Self { folder, write_at, segment_bytes, gathered_bytes, state: Mutex::new(state) })
+    }
+
+    /// The same log, which writes every body by itself: a test that breaks one write breaks one delivery.
+    #[cfg(test)]
+    pub(super) fn gathering_nothing(mut self) -> Self {
+        self.gathered_bytes = 0;
+        self
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -126,7 +135,7 @@ impl BodyLog {
         let current = state.current.as_mut().ok_or_else(|| io::Error::other("no segment"))?;
         let place = Place { segment: current.number, offset: current.end() };
         current.gathered.extend_from_slice(body);
-        if current.gathered.len() >= GATHERED_BYTES {
+        if current.gathered.len() >= self.gathered_bytes {
             self.write(&mut state)?;
         }
         Ok(place)
@@ -402,6 +411,7 @@ mod tests {
         full.store(false, std::sync::atomic::Ordering::SeqCst);
         let third = log.append(b"three", at(0)).expect("appended");
         assert_eq!(third, Place { segment: first.segment, offset: first.offset + 3 });
+        log.flush().expect("written");
         assert_eq!(log.read(third, 5).expect("read"), Some(b"three".to_vec()));
     }
 }

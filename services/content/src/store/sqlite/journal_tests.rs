@@ -17,7 +17,7 @@ fn with_disk(folder: &Path, disk: impl Fn(&[u8]) -> std::io::Result<()> + Send +
         file.write_all_at(bytes, offset)
     });
     let bodies = folder.join("bodies");
-    let log = BodyLog::with_write(&bodies, 1 << 20, write_at).expect("opens");
+    let log = BodyLog::with_write(&bodies, 1 << 20, write_at).expect("opens").gathering_nothing();
     SqliteStore::with_bodies(database(folder), log, &bodies.join("journal"), 8 << 10)
         .expect("opens")
         .journaling_always()
