@@ -12,7 +12,7 @@ use rusqlite::hooks::Wal;
 
 use crate::checkpoint::{Checkpointer, LogPages};
 use crate::durable::{Hooks, Log, Sync, Waker};
-use crate::group::{self, Deliver, Guard, Job, Then, Working};
+use crate::group::{self, Deliver, Guard, Job, Then};
 use crate::{DbError, Migrations, OpenError, open};
 
 /// How a database is opened.
@@ -57,7 +57,6 @@ struct Shared {
     reading: Arc<tokio::sync::Semaphore>,
     before_answer: Hooks,
     waker: Waker,
-    working: Working,
     /// Outlives every connection, see [`Checkpointer`].
     _file: Arc<File>,
     threads: Vec<std::thread::JoinHandle<()>>,
@@ -88,8 +87,6 @@ impl Db {
         };
         let file = Arc::new(File::open(path).map_err(io)?);
         let waker = Waker::new(Mutex::new(Some(jobs.clone())));
-        let working = Working::default();
-        let told = working.clone();
         let (sync, syncer) =
             Sync::start(Log::new(path, page_bytes, log_pages.clone()), before_answer.clone(), waker.clone())
                 .map_err(io)?;
@@ -97,7 +94,7 @@ impl Db {
             "sqlite-writer",
             Box::new(move || {
                 Priority::Tables.take();
-                group::serve(&connection, &queue, &sync, &told);
+                group::serve(&connection, &queue, &sync);
                 drop(sync);
                 // Leaves one file behind, without a log to recover.
                 let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
@@ -120,7 +117,6 @@ impl Db {
                 reading: Arc::new(tokio::sync::Semaphore::new(options.readers_max)),
                 before_answer,
                 waker,
-                working,
                 _file: file,
                 threads: vec![syncer, writer, checkpointer],
                 alive: Some(alive),
@@ -262,13 +258,6 @@ impl Db {
     /// The same on the calling thread, for long streams that have a thread of their own.
     pub fn read_blocking<T>(&self, job: impl FnOnce(&mut Connection) -> Result<T, DbError>) -> Result<T, Error> {
         self.shared.read(job)
-    }
-
-    /// For how long the writer has been at its present group; zero if it waits for work. What is written now waits for at
-    /// least the rest of it.
-    #[must_use]
-    pub fn at_work_for(&self) -> Duration {
-        self.shared.working.elapsed()
     }
 
     /// The file.

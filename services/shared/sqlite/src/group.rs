@@ -2,8 +2,8 @@
 //! once, and hands the answers to the sync thread ([`crate::durable`]).
 
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use freshet_kit::Error;
 use rusqlite::Connection;
@@ -59,25 +59,9 @@ pub(crate) enum Job {
 /// When nothing has come for so long, the memory of the page cache is given back.
 const IDLE: Duration = Duration::from_secs(2);
 
-/// Since when the writer has been at its present group.
-#[derive(Clone, Default)]
-pub(crate) struct Working(Arc<Mutex<Option<Instant>>>);
-
-impl Working {
-    fn set(&self, since: Option<Instant>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = since;
-    }
-
-    /// For how long, zero if it waits for work.
-    pub(crate) fn elapsed(&self) -> Duration {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).map_or(Duration::ZERO, |since| since.elapsed())
-    }
-}
-
 /// Runs until every sender is gone.
-pub(crate) fn serve(connection: &Connection, jobs: &mpsc::Receiver<Job>, sync: &Sync, working: &Working) {
+pub(crate) fn serve(connection: &Connection, jobs: &mpsc::Receiver<Job>, sync: &Sync) {
     while let Some(first) = first(connection, jobs) {
-        working.set(Some(Instant::now()));
         let mut group = Group::default();
         let mut checkpoint = None;
         let mut next = Some(first);
@@ -95,7 +79,6 @@ pub(crate) fn serve(connection: &Connection, jobs: &mpsc::Receiver<Job>, sync: &
             let _ = checkpoint::copy(connection);
             let _ = done.send(());
         }
-        working.set(None);
     }
 }
 

@@ -123,8 +123,8 @@ impl Arrivals {
         state.queue.len() + state.taken.len() >= MANY
     }
 
-    /// False while the tables take nothing: then only they should answer.
-    pub(super) fn can_apply(&self) -> bool {
+    /// False while the tables take nothing.
+    fn can_apply(&self) -> bool {
         !self.failing.load(Ordering::SeqCst)
     }
 

@@ -68,9 +68,6 @@ pub use schema::MIGRATIONS;
 /// A body that is larger is hashed on a thread that may block.
 const HASH_HERE_BYTES: usize = 256 << 10;
 
-/// Whoever finds the tables' writer at work for so long does not wait for it: the journal is quicker.
-const LONG_WRITE: Duration = Duration::from_millis(4);
-
 /// While this value is 1, the journal and the write-ahead log may have bytes from before a redaction.
 const SCRUB: &str = "scrub";
 
@@ -297,12 +294,7 @@ impl Store for SqliteStore {
 
     async fn accept(&self, request: IngestDeliveryRequest, context: IngestContext) -> Result<Accepted, Error> {
         let small = request.body.len() <= RECORD_BYTES_MAX;
-        let uses_journal = || {
-            self.journals_always
-                || self.threads.arrivals.is_busy()
-                || (self.tables.db.at_work_for() >= LONG_WRITE && self.threads.arrivals.can_apply())
-        };
-        if !small || !uses_journal() {
+        if !small || !(self.journals_always || self.threads.arrivals.is_busy()) {
             return Ok(Accepted::Applied(self.ingest(wire::delivery_from_proto(request, &context)?).await?));
         }
         let (record, request) = record::write(request, &context);
