@@ -74,10 +74,8 @@ impl Threads {
             Priority::Answers.take();
             keeper.run(&queue);
         })?;
-        let applier = named("content-apply").spawn(move || {
-            Priority::Tables.take();
-            applier.run();
-        })?;
+        // It has little to do, and takes a lock that answers need: the tables' writer gives way instead.
+        let applier = named("content-apply").spawn(move || applier.run())?;
         Ok(Self { arrivals, jobs: Mutex::new(Some(jobs)), keeper: Some(keeper), applier: Some(applier) })
     }
 
