@@ -70,7 +70,7 @@ async fn read_frames(mut body: axum::body::Body, max: usize, config: &IngressCon
     Ok(if all.is_empty() { first } else { all.freeze() })
 }
 
-/// Above this size a copy costs more than the buffer that it frees.
+/// Larger bodies fill most of the buffer that they are in.
 const COPY_MAX: usize = 64 << 10;
 
 /// The bytes without the buffer of the connection that they are a part of: it is several times as large, and would be

@@ -43,11 +43,11 @@ const BATCH_BYTES_MAX: u64 = 32 << 20;
 /// The longest pause between transactions when nobody waits for one: larger transactions write each page less often.
 const PAUSE_MAX: Duration = Duration::from_millis(200);
 
-/// So many leave at once: whoever brings others waits meanwhile.
-const LEAVING_MAX: usize = 64;
-
 /// So many times as long as the last transaction took.
 const PAUSE_TIMES: u32 = 4;
+
+/// So many leave at once: whoever brings others waits meanwhile.
+const LEAVING_MAX: usize = 64;
 
 /// A delivery that is to be applied.
 pub(super) struct Arrival {

@@ -21,6 +21,9 @@ pub(super) const FILE_BYTES: u64 = 32 << 20;
 
 const HEADER_BYTES: usize = 16;
 
+/// Most bytes that the buffer keeps.
+const BUFFER_BYTES_MAX: usize = 1 << 20;
+
 /// A record that was found when the files were opened.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Found {
@@ -42,9 +45,6 @@ pub(super) struct Journal {
     /// Kept from one append to the next.
     buffer: Vec<u8>,
 }
-
-/// Most bytes that the buffer keeps.
-const BUFFER_BYTES_MAX: usize = 1 << 20;
 
 struct RingFile {
     file: File,

@@ -234,7 +234,9 @@ impl Tables {
         }
     }
 
-    /// Has the bodies written before the rows that point to them are committed. What SQLite frees is zeroed from the first job on, and not only while it redacts: an older version of what is
+    /// Has the bodies written before the rows that point to them are committed.
+    ///
+    /// What SQLite frees is zeroed from the first job on, and not only while it redacts: an older version of what is
     /// redacted later would otherwise survive in free pages.
     fn secured<T>(
         self: &Arc<Self>,
