@@ -30,7 +30,7 @@ pub(crate) fn writer(path: &Path, migrations: &[Migrations]) -> Result<Connectio
              PRAGMA synchronous = NORMAL;
              PRAGMA foreign_keys = OFF;
              PRAGMA cell_size_check = ON;
-             PRAGMA cache_size = -131072;
+             PRAGMA cache_size = -49152;
              PRAGMA temp_store = MEMORY;
              PRAGMA wal_autocheckpoint = 0;
              PRAGMA journal_size_limit = 268435456;",

@@ -35,13 +35,13 @@ const BUSY: Duration = Duration::from_millis(200);
 const WAITING_MAX: usize = 16_384;
 
 /// Most deliveries in one transaction. Others who write wait for as long as it takes.
-pub(super) const BATCH_MAX: usize = 4_096;
+pub(super) const BATCH_MAX: usize = 2_048;
 
 /// Their bodies and contents together: a part of what the journal has room for, so that it takes others meanwhile.
-const BATCH_BYTES_MAX: u64 = 32 << 20;
+const BATCH_BYTES_MAX: u64 = 16 << 20;
 
 /// The longest pause between transactions when nobody waits for one: larger transactions write each page less often.
-const PAUSE_MAX: Duration = Duration::from_millis(200);
+const PAUSE_MAX: Duration = Duration::from_millis(25);
 
 /// So many times as long as the last transaction took.
 const PAUSE_TIMES: u32 = 4;
