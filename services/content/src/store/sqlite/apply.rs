@@ -7,6 +7,7 @@ use rusqlite::{ToSql, params};
 use sha2::{Digest as _, Sha256};
 
 use super::batch::Batch;
+use super::late::Words;
 use super::redact::{self, Erased};
 use super::{rows, sql};
 use crate::model::NewDelivery;
@@ -235,6 +236,8 @@ impl Applier<'_, '_> {
         }
         let content_no = self.put_content(content, head.as_ref().and_then(|head| head.content_no))?;
         let slug = content.and_then(|content| content.slug.as_deref());
+        let stored_slug = head.as_ref().and_then(|head| head.slug.as_deref());
+        self.put_words(Words::Slugs, &change.key, stored_slug.as_slice(), slug.as_slice())?;
         let SourceVersion { micros, rank } = change.incoming.version;
         let expires_at = match status {
             EntryStatus::Deleted => tombstone_until(self.delivery).as_micros(),
@@ -269,11 +272,7 @@ impl Applier<'_, '_> {
                 slug,
                 content_no
             ])?,
-            Some(head) => {
-                // Apart from the rest: SQLite rewrites an index whenever one of its columns is named.
-                if head.slug.as_deref() != slug {
-                    self.update(sql::ENTRY_SET_SLUG, &change.key, &[&slug])?;
-                }
+            Some(_) => {
                 self.batch.statement(sql::ENTRY_SET)?.execute(params![
                     key[0],
                     key[1],
@@ -292,6 +291,7 @@ impl Applier<'_, '_> {
                     tags_print,
                     updated_at,
                     hash,
+                    slug,
                     content_no
                 ])?
             }
@@ -312,11 +312,24 @@ impl Applier<'_, '_> {
             }
             None => Vec::new(),
         };
-        let lists = [(sql::TAG_DELETE, &stored[..], tags), (sql::TAG_PUT, tags, &stored[..])];
-        for (sql, these, but_not) in lists {
-            for tag in these.iter().filter(|tag| !but_not.contains(tag)) {
-                self.update(sql, key, &[tag])?;
-            }
+        self.put_words(Words::Tags, key, &stored, tags)
+    }
+
+    /// Writes the difference between the words that list an entry and those that shall.
+    fn put_words(
+        &self,
+        words: Words,
+        key: &EntryKey,
+        stored: &[impl AsRef<str>],
+        wanted: &[impl AsRef<str>],
+    ) -> Result<(), DbError> {
+        let [client, source, entry_type, id, locale] = key_of(self.delivery, key);
+        let columns = |word| [client, word, source, entry_type, id, locale];
+        for word in stored.iter().map(AsRef::as_ref).filter(|word| wanted.iter().all(|other| other.as_ref() != *word)) {
+            self.batch.remove_word(words, columns(word))?;
+        }
+        for word in wanted.iter().map(AsRef::as_ref).filter(|word| stored.iter().all(|other| other.as_ref() != *word)) {
+            self.batch.put_word(words, columns(word))?;
         }
         Ok(())
     }

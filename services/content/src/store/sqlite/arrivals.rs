@@ -24,6 +24,7 @@ use freshet_kit::Error;
 use tokio::sync::oneshot;
 
 use super::ingest::{Done, Prepared};
+use super::late::Flush;
 
 /// So many deliveries at once are many: from then on the journal is used for a while.
 const MANY: usize = 12;
@@ -48,6 +49,13 @@ const PAUSE_TIMES: u32 = 4;
 
 /// So many leave at once: whoever brings others waits meanwhile.
 const LEAVING_MAX: usize = 64;
+
+/// What the applier is to do in one transaction.
+pub(super) struct Work {
+    pub(super) batch: Vec<Arrival>,
+    /// How many of the index rows that were put off are to be written.
+    pub(super) flush: Flush,
+}
 
 /// A delivery that is to be applied.
 pub(super) struct Arrival {
@@ -92,7 +100,9 @@ struct State {
     /// missed by nobody.
     asking: bool,
     leaving: Vec<Arc<Prepared>>,
-    waiters: Vec<(u64, oneshot::Sender<Result<(), Error>>)>,
+    waiters: Vec<Waiter>,
+    /// Index rows that were put off by what has left.
+    late: usize,
     /// The last record of the journal that is in the tables, as are all before it.
     applied: u64,
     /// The first record of the journal that could not be applied. It stays there.
@@ -100,9 +110,20 @@ struct State {
     closing: bool,
 }
 
+/// Who waits until what has arrived is in the tables.
+struct Waiter {
+    /// Of the last that had arrived.
+    ticket: u64,
+    /// In all of them: the index rows that were put off as well.
+    indexed: bool,
+    tell: oneshot::Sender<Result<(), Error>>,
+}
+
 impl Arrivals {
-    pub(super) fn new(applied: u64) -> Self {
-        let state = State { applied, ..State::default() };
+    /// None yet. In the tables are the records of the journal up to `applied`; whether index rows are missing there tells
+    /// `late`.
+    pub(super) fn new(applied: u64, late: bool) -> Self {
+        let state = State { applied, late: usize::from(late), ..State::default() };
         Self { state: Mutex::new(state), ..Self::default() }
     }
 
@@ -188,7 +209,16 @@ impl Arrivals {
 
     /// Returns once everything that has entered is in the tables, or could not be applied now.
     pub(super) async fn settle(&self) -> Result<(), Error> {
-        let wait = self.wait();
+        self.settled(false).await
+    }
+
+    /// The same, with the index rows that were put off.
+    pub(super) async fn settle_indexed(&self) -> Result<(), Error> {
+        self.settled(true).await
+    }
+
+    async fn settled(&self, indexed: bool) -> Result<(), Error> {
+        let wait = self.wait(indexed);
         match wait {
             Some(wait) => wait.await.unwrap_or_else(|_| Err(closed())),
             None => Ok(()),
@@ -197,24 +227,24 @@ impl Arrivals {
 
     /// The same for a thread.
     pub(super) fn settle_blocking(&self) -> Result<(), Error> {
-        self.wait().map_or(Ok(()), |wait| wait.blocking_recv().unwrap_or_else(|_| Err(closed())))
+        self.wait(false).map_or(Ok(()), |wait| wait.blocking_recv().unwrap_or_else(|_| Err(closed())))
     }
 
-    fn wait(&self) -> Option<oneshot::Receiver<Result<(), Error>>> {
+    fn wait(&self, indexed: bool) -> Option<oneshot::Receiver<Result<(), Error>>> {
         let mut state = self.state();
-        if state.queue.is_empty() && state.taken.is_empty() {
+        if state.queue.is_empty() && state.taken.is_empty() && (!indexed || state.late == 0) {
             return None;
         }
         let (tell, told) = oneshot::channel();
         let ticket = state.next_ticket;
-        state.waiters.push((ticket, tell));
+        state.waiters.push(Waiter { ticket, indexed, tell });
         drop(state);
         self.entered.notify_one();
         Some(told)
     }
 
-    /// What is to be applied next, in one transaction; none when it is the end. `took` is how long the last one took.
-    pub(super) fn next(&self, took: Duration) -> Option<Vec<Arrival>> {
+    /// What is to be done next, in one transaction; none when it is the end. `took` is how long the last one took.
+    pub(super) fn next(&self, took: Duration) -> Option<Work> {
         let at = Instant::now() + (took * PAUSE_TIMES).min(PAUSE_MAX);
         let mut state = self.state();
         if !self.can_apply() {
@@ -228,23 +258,32 @@ impl Arrivals {
             if state.closing {
                 return None;
             }
-            state = if state.queue.is_empty() {
+            state = if !state.queue.is_empty() {
+                self.entered.wait_timeout(state, at - now).unwrap_or_else(PoisonError::into_inner).0
+            } else if state.late == 0 {
                 self.entered.wait(state).unwrap_or_else(PoisonError::into_inner)
             } else {
-                self.entered.wait_timeout(state, at - now).unwrap_or_else(PoisonError::into_inner).0
+                // Not many come any more: time for the index rows that were put off.
+                let calm_in = Duration::from_micros(self.busy_until.load(Ordering::Relaxed).saturating_sub(clock()));
+                if calm_in.is_zero() {
+                    return Some(Work { batch: Vec::new(), flush: Flush::Slice });
+                }
+                self.entered.wait_timeout(state, calm_in).unwrap_or_else(PoisonError::into_inner).0
             };
         }
         let (tickets, batch) = state.take();
+        let all = state.awaits_index(tickets.last().copied());
+        let flush = if all { Flush::All } else { Flush::Excess };
         if batch.len() >= MANY {
             self.many();
         }
         state.taken.extend(tickets);
         state.awaited -= batch.iter().filter(|arrival| arrival.answer.is_some()).count();
-        Some(batch)
+        Some(Work { batch, flush })
     }
 
-    /// The first of those that were taken are in the tables.
-    pub(super) fn applied(&self, batch: &[Arrival]) {
+    /// The first of those that were taken are in the tables, but for so many index rows.
+    pub(super) fn applied(&self, batch: &[Arrival], late: usize) {
         self.failing.store(false, Ordering::SeqCst);
         for part in batch.chunks(LEAVING_MAX) {
             let mut state = self.state();
@@ -257,6 +296,7 @@ impl Arrivals {
         if let Some(through) = through(batch) {
             state.applied = state.applied.max(state.capped(through));
         }
+        state.late = late;
         state.tell();
         drop(state);
         self.left.notify_all();
@@ -291,8 +331,8 @@ impl Arrivals {
                 }
             }
         }
-        for (_, waiter) in state.waiters.drain(..) {
-            let _ = waiter.send(Err(same(error)));
+        for waiter in state.waiters.drain(..) {
+            let _ = waiter.tell.send(Err(same(error)));
         }
         drop(state);
         self.left.notify_all();
@@ -345,7 +385,15 @@ impl State {
     fn is_due(&self) -> bool {
         let is_awaited = self.closing || self.awaited > 0 || !self.waiters.is_empty();
         let is_enough = self.queue.len() >= BATCH_MAX || self.queued_bytes >= BATCH_BYTES_MAX;
-        !self.queue.is_empty() && (is_awaited || is_enough)
+        if self.queue.is_empty() { self.awaits_index(None) } else { is_awaited || is_enough }
+    }
+
+    /// True if all index rows are to be written once everything up to the ticket is applied, which is everything if nothing
+    /// is queued.
+    fn awaits_index(&self, ticket: Option<u64>) -> bool {
+        let is_last = |waiter: &Waiter| self.queue.is_empty() || ticket.is_some_and(|ticket| ticket >= waiter.ticket);
+        let is_awaited = self.waiters.iter().any(|waiter| waiter.indexed && is_last(waiter));
+        self.late > 0 && (is_awaited || (self.closing && self.queue.is_empty()))
     }
 
     /// Takes the next batch from the queue, at least one.
@@ -416,10 +464,13 @@ impl State {
     /// Tells those whose deliveries have all left.
     fn tell(&mut self) {
         let first = self.taken.front().or(self.queue.front().map(|(ticket, _)| ticket)).copied();
-        let (done, waiting): (Vec<_>, Vec<_>) =
-            self.waiters.drain(..).partition(|(ticket, _)| first.is_none_or(|first| first > *ticket));
+        let late = self.late;
+        let is_done = |waiter: &Waiter| {
+            first.is_none_or(|first| first > waiter.ticket) && (late == 0 || !waiter.indexed)
+        };
+        let (done, waiting): (Vec<_>, Vec<_>) = self.waiters.drain(..).partition(is_done);
         self.waiters = waiting;
-        done.into_iter().for_each(|(_, waiter)| drop(waiter.send(Ok(()))));
+        done.into_iter().for_each(|waiter| drop(waiter.tell.send(Ok(()))));
     }
 }
 

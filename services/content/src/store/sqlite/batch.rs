@@ -2,10 +2,13 @@
 
 use std::cell::{Cell, RefCell, RefMut};
 
+use freshet_sqlite::DbError;
 use rusqlite::{CachedStatement, Connection};
 
+use super::Tables;
 use super::bodies::BodyLog;
 use super::ingest::last;
+use super::late::{Flush, Mark, OpenLate, Words};
 use super::sql::{self, Sql};
 
 /// Lives no longer than the transaction.
@@ -17,16 +20,31 @@ pub(super) struct Batch<'c> {
     statements: Vec<RefCell<Option<CachedStatement<'c>>>>,
     next_delivery: Cell<i64>,
     next_change: Cell<i64>,
+    late: RefCell<OpenLate<'c>>,
+    /// Index rows are written later.
+    defers: bool,
 }
 
 impl<'c> Batch<'c> {
-    pub(super) fn new(connection: &'c Connection, bodies: &'c BodyLog) -> rusqlite::Result<Self> {
+    /// For deliveries whose index rows are written at once.
+    pub(super) fn new(connection: &'c Connection, tables: &'c Tables) -> Result<Self, DbError> {
+        Self::with(connection, tables, false)
+    }
+
+    /// For many deliveries; index rows of new ones are written later.
+    pub(super) fn deferring(connection: &'c Connection, tables: &'c Tables) -> Result<Self, DbError> {
+        Self::with(connection, tables, true)
+    }
+
+    fn with(connection: &'c Connection, tables: &'c Tables, defers: bool) -> Result<Self, DbError> {
         Ok(Self {
             connection,
-            bodies,
+            bodies: &tables.bodies,
             statements: std::iter::repeat_with(RefCell::default).take(sql::COUNT).collect(),
             next_delivery: Cell::new(1 + last(connection, sql::DELIVERY_LAST)?),
             next_change: Cell::new(1 + last(connection, sql::CHANGE_LAST)?),
+            late: RefCell::new(tables.late.open(connection)?),
+            defers,
         })
     }
 
@@ -47,5 +65,50 @@ impl<'c> Batch<'c> {
     /// The position of the next change in the feed. Its row must follow.
     pub(super) fn next_change(&self) -> i64 {
         self.next_change.replace(self.next_change.get() + 1)
+    }
+
+    /// Adds an entry to the list of a slug or a tag. The columns are client, word, source, type, id, locale.
+    pub(super) fn put_word(&self, words: Words, columns: [&str; 6]) -> Result<(), DbError> {
+        if self.defers {
+            self.late.borrow_mut().put_word(words, columns, self.next_delivery.get() - 1);
+        } else {
+            self.statement(words.put())?.execute(columns)?;
+        }
+        Ok(())
+    }
+
+    /// Removes an entry from the list of a slug or a tag.
+    pub(super) fn remove_word(&self, words: Words, columns: [&str; 6]) -> Result<(), DbError> {
+        self.late.borrow_mut().remove_word(words, columns);
+        self.statement(words.delete())?.execute(columns)?;
+        Ok(())
+    }
+
+    /// The mark, if it is not in its table yet.
+    pub(super) fn late_mark(&self, mark: &[u8; 16]) -> Option<Mark> {
+        self.late.borrow().mark(mark)
+    }
+
+    /// Puts marks off that nobody has, and tells whether it did.
+    pub(super) fn defer_marks(&self, marks: &[[u8; 16]], value: Mark) -> bool {
+        if self.defers {
+            self.late.borrow_mut().put_marks(marks, value, self.next_delivery.get());
+        }
+        self.defers
+    }
+
+    /// Removes a mark that is not in its table yet.
+    pub(super) fn remove_late_mark(&self, mark: &[u8; 16]) {
+        self.late.borrow_mut().remove_mark(mark);
+    }
+
+    /// How often something was written to the tables and to what is written later.
+    pub(super) fn changes(&self) -> (u64, u64) {
+        (self.connection.total_changes(), self.late.borrow().changes())
+    }
+
+    /// Writes index rows that were put off, and returns how many still wait. Every job that has a batch ends with this.
+    pub(super) fn finish(self, flush: Flush) -> Result<usize, DbError> {
+        self.late.into_inner().finish(self.connection, flush, self.next_delivery.get())
     }
 }

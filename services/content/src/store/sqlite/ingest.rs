@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 use super::apply::{Applier, PreparedChange};
 use super::batch::Batch;
 use super::feed::number;
+use super::late::{self, Mark};
 use super::redact::{self, Candidates};
 use super::{rows, sql};
 use crate::model::NewDelivery;
@@ -106,12 +107,20 @@ impl Prepared {
         }
     }
 
-    /// The job. Whoever knows that no delivery of its id is in the tables says that it `is_new`, which saves a look-up.
+    /// The job. Whoever knows that no delivery of its id is there and none with one of its marks says that it `is_new`,
+    /// which saves look-ups.
     pub(super) fn write(&self, batch: &Batch<'_>, candidates: &Candidates, is_new: bool) -> Result<Done, DbError> {
         if !is_new && let Some(answer) = self.own_answer(batch)? {
             return Ok(answer);
         }
-        if let Some(duplicate) = self.remember(batch)? {
+        let mark = Mark {
+            delivery: self.delivery.delivery,
+            expires_at: self.delivery.stored_at.plus(self.delivery.dedup_horizon),
+        };
+        let mut late_marks = None;
+        if is_new && batch.defer_marks(&self.marks, mark) {
+            late_marks = (!self.marks.is_empty()).then(|| late::write_claim(&self.marks, mark.expires_at));
+        } else if let Some(duplicate) = self.remember(batch, mark)? {
             return Ok(duplicate);
         }
         let redacted = if self.redacts {
@@ -125,7 +134,7 @@ impl Prepared {
         for (position, change) in self.changes.iter().enumerate() {
             outcomes.list.push(applier.apply(position, change)?);
         }
-        self.write_row(batch, delivery_no, &outcomes)?;
+        self.write_row(batch, delivery_no, &outcomes, late_marks)?;
         Ok(Done::Stored(outcomes))
     }
 
@@ -162,20 +171,27 @@ impl Prepared {
     /// Writes the marks. If one of them is another delivery's, takes back what it wrote and names that delivery.
     ///
     /// Writing first and asking only when a mark is taken saves the look-up that almost always finds nothing.
-    fn remember(&self, batch: &Batch<'_>) -> Result<Option<Done>, DbError> {
-        let expires_at = self.delivery.stored_at.plus(self.delivery.dedup_horizon).as_micros();
-        let id = &self.delivery.delivery.as_bytes()[..];
+    fn remember(&self, batch: &Batch<'_>, own: Mark) -> Result<Option<Done>, DbError> {
+        let id = &own.delivery.as_bytes()[..];
+        let stored_at = self.delivery.stored_at;
         let mut put = batch.statement(sql::DEDUP_PUT)?;
         for (number, mark) in self.marks.iter().enumerate() {
             // An expired mark is nobody's any more, and a mark of its own is of a row that was kept long enough.
-            if put.execute(params![&mark[..], id, expires_at, self.delivery.stored_at.as_micros()])? > 0 {
-                continue;
-            }
-            let first = {
-                let mut find = batch.statement(sql::DEDUP_FIND)?;
-                let mut found = find.query([&mark[..]])?;
-                let row = found.next()?.ok_or_else(|| codec::damaged("mark"))?;
-                rows::delivery_id(row, 0)?
+            let first = match batch.late_mark(mark) {
+                Some(late) if late.expires_at > stored_at && late.delivery != own.delivery => late.delivery,
+                late => {
+                    if late.is_some() {
+                        batch.remove_late_mark(mark);
+                    }
+                    let columns = params![&mark[..], id, own.expires_at.as_micros(), stored_at.as_micros()];
+                    if put.execute(columns)? > 0 {
+                        continue;
+                    }
+                    let mut find = batch.statement(sql::DEDUP_FIND)?;
+                    let mut found = find.query([&mark[..]])?;
+                    let row = found.next()?.ok_or_else(|| codec::damaged("mark"))?;
+                    rows::delivery_id(row, 0)?
+                }
             };
             for written in &self.marks[..number] {
                 batch.statement(sql::DEDUP_TAKE_BACK)?.execute(params![&written[..], id])?;
@@ -186,7 +202,13 @@ impl Prepared {
         Ok(None)
     }
 
-    fn write_row(&self, batch: &Batch<'_>, delivery_no: i64, outcomes: &Outcomes) -> Result<(), DbError> {
+    fn write_row(
+        &self,
+        batch: &Batch<'_>,
+        delivery_no: i64,
+        outcomes: &Outcomes,
+        late_marks: Option<Vec<u8>>,
+    ) -> Result<(), DbError> {
         let delivery = &self.delivery;
         let place = if self.keeps_body {
             Some(batch.bodies.append(&delivery.body, delivery.stored_at).map_err(body_error)?)
@@ -219,6 +241,7 @@ impl Prepared {
             place.map_or(0, |place| number(place.offset)),
             first_published,
             outcomes.encode_to_vec(),
+            late_marks,
         ])?;
         Ok(())
     }

@@ -7,10 +7,11 @@ use freshet_kit::{Error, ErrorKind};
 use freshet_sqlite::DbError;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use super::Tables;
 use super::batch::Batch;
-use super::bodies::BodyLog;
 use super::feed::number;
 use super::ingest::Prepared;
+use super::late::Flush;
 use super::redact::Candidates;
 use super::rows::{self, SourceCache};
 use super::sql;
@@ -59,7 +60,7 @@ pub(super) fn answered(connection: &Connection, request: &Invalidation) -> Resul
 /// One step; the last one also asks for builds and remembers the answer.
 pub(super) fn step(
     connection: &Connection,
-    bodies: &BodyLog,
+    tables: &Tables,
     request: &Invalidation,
     mut progress: Progress,
 ) -> Result<Step, DbError> {
@@ -77,10 +78,11 @@ pub(super) fn step(
         return Ok(Step::Done(invalidated));
     }
     if request.rebuild {
-        let batch = Batch::new(connection, bodies)?;
+        let batch = Batch::new(connection, tables)?;
         for (key, kind) in progress.affected {
             Prepared::new(rebuild(request, key, kind)).write(&batch, &Candidates::default(), false)?;
         }
+        batch.finish(Flush::Excess)?;
     }
     if !request.request_id.is_empty() {
         sql::INVALIDATION_PUT.on(connection)?.execute(params![

@@ -8,6 +8,7 @@
 //! | `arrivals`, `threads` | their way there |
 //! | `ingest`, `apply` | one delivery, one change |
 //! | `batch` | what the deliveries of a transaction share |
+//! | `late` | index rows that are written later |
 //! | `query`, `list`, `merge` | reading |
 //! | `feed`, `export` | the change feed and snapshots |
 //! | `invalidate`, `redact`, `sweep` | ending freshness, removing for good, forgetting |
@@ -23,6 +24,7 @@ mod feed;
 mod ingest;
 mod invalidate;
 mod journal;
+mod late;
 mod list;
 mod merge;
 mod query;
@@ -54,6 +56,7 @@ use self::bodies::BodyLog;
 use self::ingest::{Done, Prepared, body_error};
 use self::invalidate::{Progress, Step};
 use self::journal::Journal;
+use self::late::{Flush, LATE_FROM, LateIndex};
 use self::sweep::MarksWalk;
 use self::threads::{JOURNAL_APPLIED, Kept, RECORD_BYTES_MAX, Threads};
 use super::{Accepted, Export, FeedSignal, Store};
@@ -75,6 +78,7 @@ const SCRUB: &str = "scrub";
 struct Tables {
     db: Db,
     bodies: Arc<BodyLog>,
+    late: LateIndex,
     signal: FeedSignal,
     /// The last change whose write was answered: everything up to it survives a power cut.
     durable: AtomicU64,
@@ -101,14 +105,15 @@ impl SqliteStore {
     }
 
     fn with_bodies(db: Db, bodies: BodyLog, journal_dir: &Path, journal_file_bytes: u64) -> Result<Self, Error> {
-        let (opened_at, applied) = db.read_blocking(|connection| {
+        let (opened_at, applied, late_from) = db.read_blocking(|connection| {
             let transaction = connection.transaction()?;
-            Ok((feed::end(&transaction)?, feed::value(&transaction, JOURNAL_APPLIED)?))
+            let value = |name| feed::value(&transaction, name);
+            Ok((feed::end(&transaction)?, value(JOURNAL_APPLIED)?, value(LATE_FROM)?))
         })?;
         let applied = u64::try_from(applied).unwrap_or(0);
         let (journal, found) =
             Journal::open(journal_dir, applied, journal_file_bytes).map_err(|error| cannot_open(journal_dir, error))?;
-        let arrivals = Arc::new(Arrivals::new(applied));
+        let arrivals = Arc::new(Arrivals::new(applied, late_from > 0));
         if !found.is_empty() {
             tracing::info!(deliveries = found.len(), "applying what an earlier process left in the journal");
         }
@@ -122,6 +127,7 @@ impl SqliteStore {
         let tables = Arc::new(Tables {
             db,
             bodies,
+            late: LateIndex::default(),
             signal: FeedSignal::default(),
             durable: AtomicU64::new(opened_at),
             secured: AtomicBool::default(),
@@ -170,8 +176,10 @@ impl SqliteStore {
         let candidates = self.read(move |connection| redact::candidates(connection, &redaction)).await?;
         let done = self
             .tables
-            .write_feed(move |connection, bodies| {
-                let done = prepared.write(&Batch::new(connection, bodies)?, &candidates, false)?;
+            .write_feed(move |connection, tables| {
+                let batch = Batch::new(connection, tables)?;
+                let done = prepared.write(&batch, &candidates, false)?;
+                batch.finish(Flush::Excess)?;
                 sql::VALUE_PUT.on(connection)?.execute((SCRUB, 1))?;
                 let position = done.position();
                 Ok((done, position))
@@ -208,7 +216,7 @@ impl Tables {
     /// waits: otherwise nobody would hear of a change whose caller has gone away.
     async fn write_feed<T: Send + 'static>(
         self: &Arc<Self>,
-        job: impl FnOnce(&Connection, &BodyLog) -> Result<(T, u64), DbError> + Send + 'static,
+        job: impl FnOnce(&Connection, &Tables) -> Result<(T, u64), DbError> + Send + 'static,
     ) -> Result<T, Error> {
         let (job, told) = (self.secured(job), self.tell_feed());
         Ok(self.db.write_then(job, told).await?.0)
@@ -217,7 +225,7 @@ impl Tables {
     /// The same in two steps, for a job that fails before its first row or not at all; see [`Db::begin_checked`].
     fn begin_feed_checked<T: Send + 'static>(
         self: &Arc<Self>,
-        job: impl FnOnce(&Connection, &BodyLog) -> Result<(T, u64), DbError> + Send + 'static,
+        job: impl FnOnce(&Connection, &Tables) -> Result<(T, u64), DbError> + Send + 'static,
         committed: impl FnOnce() + Send + 'static,
     ) -> Result<Begun<(T, u64)>, Error> {
         self.db.begin_checked(self.secured(job), committed, self.tell_feed())
@@ -240,7 +248,7 @@ impl Tables {
     /// redacted later would otherwise survive in free pages.
     fn secured<T>(
         self: &Arc<Self>,
-        job: impl FnOnce(&Connection, &BodyLog) -> Result<T, DbError> + Send + 'static,
+        job: impl FnOnce(&Connection, &Tables) -> Result<T, DbError> + Send + 'static,
     ) -> impl FnOnce(&Connection) -> Result<T, DbError> + Send + 'static {
         let tables = self.clone();
         move |connection| {
@@ -248,7 +256,7 @@ impl Tables {
                 connection.query_row("PRAGMA secure_delete = ON", [], |_| Ok(()))?;
                 tables.secured.store(true, Ordering::Relaxed);
             }
-            let value = job(connection, &tables.bodies)?;
+            let value = job(connection, &tables)?;
             tables.bodies.flush().map_err(body_error)?;
             Ok(value)
         }
@@ -260,7 +268,7 @@ impl Tables {
 
     async fn write<T: Send + 'static>(
         self: &Arc<Self>,
-        job: impl FnOnce(&Connection, &BodyLog) -> Result<T, DbError> + Send + 'static,
+        job: impl FnOnce(&Connection, &Tables) -> Result<T, DbError> + Send + 'static,
     ) -> Result<T, Error> {
         self.db.write(self.secured(job)).await
     }
@@ -318,6 +326,9 @@ impl Store for SqliteStore {
     }
 
     async fn list_entries(&self, query: EntryQuery) -> Result<EntryPage, Error> {
+        if query.slug.is_some() || query.tag.is_some() {
+            self.threads.arrivals.settle_indexed().await?;
+        }
         self.read(move |connection| list::page(connection, &query)).await
     }
 
@@ -332,11 +343,12 @@ impl Store for SqliteStore {
         if let Some(invalidated) = self.read(move |connection| invalidate::answered(connection, &asked)).await? {
             return Ok(invalidated);
         }
+        self.threads.arrivals.settle_indexed().await?;
         let mut progress = Progress::default();
         loop {
             let request = request.clone();
-            let step = move |connection: &Connection, bodies: &BodyLog| {
-                let step = invalidate::step(connection, bodies, &request, progress)?;
+            let step = move |connection: &Connection, tables: &Tables| {
+                let step = invalidate::step(connection, tables, &request, progress)?;
                 Ok((step, feed::end(connection)?))
             };
             match self.tables.write_feed(step).await? {
@@ -386,6 +398,8 @@ impl Store for SqliteStore {
     }
 
     async fn sweep(&self, now: Timestamp, limits: RetentionLimits) -> Result<Swept, Error> {
+        // What is forgotten cannot be looked at for index rows any more.
+        self.threads.arrivals.settle_indexed().await?;
         let walk = std::mem::take(&mut *self.marks_walk.lock().unwrap_or_else(PoisonError::into_inner));
         let (mut walk, found, scrub) = self
             .tables
@@ -399,7 +413,9 @@ impl Store for SqliteStore {
         if scrub {
             self.scrub().await?;
         }
-        self.tables.write(move |connection, bodies| sweep::forget(connection, bodies, &found, now, limits)).await
+        self.tables
+            .write(move |connection, tables| sweep::forget(connection, &tables.bodies, &found, now, limits))
+            .await
     }
 
     fn signal(&self) -> &FeedSignal {

@@ -3,7 +3,7 @@
 use freshet_sqlite::Migrations;
 
 /// The tables of the content service.
-pub const MIGRATIONS: Migrations = Migrations { component: "content", scripts: &[TABLES] };
+pub const MIGRATIONS: Migrations = Migrations { component: "content", scripts: &[TABLES, SLUGS_APART] };
 
 /// Times are microseconds since the epoch, enums their protocol numbers, delivery ids 16 bytes.
 ///
@@ -146,9 +146,30 @@ CREATE TABLE invalidations (
 CREATE INDEX invalidations_at ON invalidations (at);
 
 -- Single values: `feed_floor` (changes up to it are forgotten), `scrub` (1 while the journal and the write-ahead log may
--- have redacted bytes), `journal_applied` (the journal's records up to it are in these tables).
+-- have redacted bytes), `journal_applied` (the journal's records up to it are in these tables), `late_from` and
+-- `late_edition` (index rows that are not written yet).
 CREATE TABLE content_values (
     name TEXT PRIMARY KEY NOT NULL,
     value INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+";
+
+/// What [`super::late`] needs: slugs in a table of their own, because an index is written together with its table, and the
+/// marks of deliveries that came through the journal.
+const SLUGS_APART: &str = "
+--   entries of a slug by key, with source and type as ranges      primary key
+CREATE TABLE entry_slugs (
+    client TEXT NOT NULL,
+    slug TEXT NOT NULL,
+    source TEXT NOT NULL,
+    type TEXT NOT NULL,
+    id TEXT NOT NULL,
+    locale TEXT NOT NULL,
+    PRIMARY KEY (client, slug, source, type, id, locale)
+) STRICT, WITHOUT ROWID;
+INSERT INTO entry_slugs SELECT client, slug, source, type, id, locale FROM entries WHERE slug IS NOT NULL;
+DROP INDEX entries_slug;
+
+-- The dedup marks that were not written together with the row, see `late::write_claim`.
+ALTER TABLE deliveries ADD COLUMN late_marks BLOB;
 ";

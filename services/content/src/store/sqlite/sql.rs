@@ -142,8 +142,8 @@ statements! {
     DELIVERY_LAST = "SELECT max(delivery_no) FROM deliveries";
     DELIVERY_PUT = "INSERT INTO deliveries (delivery_no, delivery, client, source, verdict, received_at, stored_at,
         provider, event, reason, detail, proof, traceparent, headers, body_bytes, body_sha256, body_segment, body_offset,
-        duplicates, first_published, outcomes)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, 0, ?19, ?20)";
+        duplicates, first_published, outcomes, late_marks)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, 0, ?19, ?20, ?21)";
     DELIVERY_ANSWER = "SELECT client, source, outcomes, body_segment, body_offset, body_bytes, body_sha256
         FROM deliveries WHERE delivery = ?1";
     DELIVERY_THERE = "SELECT 1 FROM deliveries WHERE delivery = ?1";
@@ -162,6 +162,8 @@ statements! {
         WHERE client = ?1 AND source = ?2 AND verdict = ?3 AND +delivery_no <= ?4 AND body_segment IS NOT NULL";
     DELIVERY_BODIES_AFTER = "SELECT delivery_no, body_segment, body_offset, body_bytes, outcomes FROM deliveries
         WHERE delivery_no > ?3 AND +client = ?1 AND +source = ?2 AND body_segment IS NOT NULL";
+    LATE_DELIVERIES = "SELECT delivery, client, source, outcomes, late_marks FROM deliveries WHERE delivery_no >= ?1
+        ORDER BY delivery_no";
     DELIVERY_BODY_GONE = "UPDATE deliveries SET body_segment = NULL WHERE delivery_no = ?1";
 
     ENTRY_HEAD = "SELECT status, version_micros, version_rank, content_hash, revision, content_no, tags_print, slug
@@ -171,9 +173,7 @@ statements! {
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)";
     ENTRY_SET = "UPDATE entries SET kind = ?6, status = ?7, version_micros = ?8, version_rank = ?9, stored_at = ?10,
         expires_at = ?11, delivery = ?12, revision = ?13, touched = ?14, tags_print = ?15, provider_updated_at = ?16,
-        content_hash = ?17, content_no = ?18
-        WHERE client = ?1 AND source = ?2 AND type = ?3 AND id = ?4 AND locale = ?5";
-    ENTRY_SET_SLUG = "UPDATE entries SET slug = ?6
+        content_hash = ?17, slug = ?18, content_no = ?19
         WHERE client = ?1 AND source = ?2 AND type = ?3 AND id = ?4 AND locale = ?5";
     ENTRY_CONFIRM = "UPDATE entries SET version_micros = ?6, version_rank = ?7, expires_at = ?8, touched = 0,
         provider_updated_at = ?9 WHERE client = ?1 AND source = ?2 AND type = ?3 AND id = ?4 AND locale = ?5";
@@ -184,6 +184,8 @@ statements! {
         WHERE client = ?1 AND source = ?2 AND type = ?3 AND id = ?4 AND locale = ?5";
     ENTRY_EXPIRE = "UPDATE entries SET expires_at = ?6
         WHERE client = ?1 AND source = ?2 AND type = ?3 AND id = ?4 AND locale = ?5";
+    ENTRY_WORDS = "SELECT e.slug, c.details FROM entries e LEFT JOIN contents c ON c.content_no = e.content_no
+        WHERE e.client = ?1 AND e.source = ?2 AND e.type = ?3 AND e.id = ?4 AND e.locale = ?5";
     ENTRY_FRESHNESS = "SELECT kind, status, expires_at FROM entries
         WHERE client = ?1 AND source = ?2 AND type = ?3 AND id = ?4 AND locale = ?5";
     ENTRY_FORGET = "DELETE FROM entries
@@ -201,9 +203,13 @@ statements! {
     CONTENT_DELETE = "DELETE FROM contents WHERE content_no = ?1";
     CONTENT_DETAILS = "SELECT details FROM contents WHERE content_no = ?1";
 
-    TAG_PUT = "INSERT OR IGNORE INTO entry_tags (client, source, type, id, locale, tag) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    SLUG_PUT =
+        "INSERT OR IGNORE INTO entry_slugs (client, slug, source, type, id, locale) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    SLUG_DELETE = "DELETE FROM entry_slugs
+        WHERE client = ?1 AND slug = ?2 AND source = ?3 AND type = ?4 AND id = ?5 AND locale = ?6";
+    TAG_PUT = "INSERT OR IGNORE INTO entry_tags (client, tag, source, type, id, locale) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
     TAG_DELETE = "DELETE FROM entry_tags
-        WHERE client = ?1 AND source = ?2 AND type = ?3 AND id = ?4 AND locale = ?5 AND tag = ?6";
+        WHERE client = ?1 AND tag = ?2 AND source = ?3 AND type = ?4 AND id = ?5 AND locale = ?6";
     TAG_HAS = "SELECT 1 FROM entry_tags
         WHERE client = ?1 AND source = ?2 AND type = ?3 AND id = ?4 AND locale = ?5 AND tag = ?6";
 
@@ -218,9 +224,9 @@ statements! {
     WALK_TAG_ALL = walk!(all "entry_tags WHERE client = ?1 AND tag = ?6");
     WALK_TAG_SOURCE = walk!(source "entry_tags WHERE client = ?1 AND tag = ?6");
     WALK_TAG_TYPE = walk!(type "entry_tags WHERE client = ?1 AND tag = ?6");
-    WALK_SLUG_ALL = walk!(all "entries WHERE client = ?1 AND slug = ?6");
-    WALK_SLUG_SOURCE = walk!(source "entries WHERE client = ?1 AND slug = ?6");
-    WALK_SLUG_TYPE = walk!(type "entries WHERE client = ?1 AND slug = ?6");
+    WALK_SLUG_ALL = walk!(all "entry_slugs WHERE client = ?1 AND slug = ?6");
+    WALK_SLUG_SOURCE = walk!(source "entry_slugs WHERE client = ?1 AND slug = ?6");
+    WALK_SLUG_TYPE = walk!(type "entry_slugs WHERE client = ?1 AND slug = ?6");
     NEWEST_GROUP_AFTER = "SELECT source, type FROM entries
         WHERE client = ?1 AND status = ?2 AND (source, type) > (?3, ?4) ORDER BY source, type LIMIT 1";
     NEWEST_OF_TYPE = "SELECT stored_at, id, locale FROM entries

@@ -12,11 +12,11 @@ use freshet_sqlite::{Begun, DbError};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::arrivals::{Arrival, Arrivals, closed, same, through};
+use super::arrivals::{Arrival, Arrivals, Work, closed, same, through};
 use super::batch::Batch;
-use super::bodies::BodyLog;
 use super::ingest::{Done, Prepared, body_error};
 use super::journal::Journal;
+use super::late::Flush;
 use super::redact::Candidates;
 use super::{Tables, feed, sql};
 
@@ -181,13 +181,15 @@ impl Keeper {
 
     /// Which of them have names that the tables know.
     fn known(&self, group: &[Keeping]) -> Result<Vec<bool>, Error> {
+        // In this order: what leaves the one is in the other.
+        let late = self.tables.late.knows(group.iter().map(|keeping| keeping.prepared.marks()));
         self.tables.db.read_blocking(|connection| {
             let transaction = connection.transaction()?;
             let mut mark_there = sql::DEDUP_FIND.on(&transaction)?;
             let mut delivery_there = sql::DELIVERY_THERE.on(&transaction)?;
             let mut known = Vec::with_capacity(group.len());
-            for keeping in group {
-                let mut is_known = delivery_there.exists([&keeping.prepared.id().as_bytes()[..]])?;
+            for (keeping, late) in group.iter().zip(late) {
+                let mut is_known = late || delivery_there.exists([&keeping.prepared.id().as_bytes()[..]])?;
                 for mark in keeping.prepared.marks() {
                     is_known = is_known || mark_there.exists([&mark[..]])?;
                 }
@@ -212,11 +214,14 @@ struct Applier {
 /// Deliveries whose rows are committed and perhaps not durable yet.
 struct Syncing {
     batch: Vec<Arrival>,
-    begun: Begun<(Results, u64)>,
+    begun: Begun<(Applied, u64)>,
 }
 
-/// What became of each delivery of a batch.
-type Results = Vec<Result<Done, Error>>;
+/// What became of each delivery of a batch, and how many index rows wait.
+struct Applied {
+    results: Vec<Result<Done, Error>>,
+    late: usize,
+}
 
 impl Applier {
     /// Runs until it is told to end and nothing is left, or what is left cannot be applied now.
@@ -231,9 +236,9 @@ impl Applier {
                 succeeded = self.finish(&mut syncing);
             }
             if succeeded {
-                let Some(batch) = self.arrivals.next(took) else { break };
+                let Some(work) = self.arrivals.next(took) else { break };
                 let began = Instant::now();
-                succeeded = self.apply(batch, &mut syncing);
+                succeeded = self.apply(work, &mut syncing);
                 took = began.elapsed();
             }
             if !succeeded {
@@ -250,8 +255,8 @@ impl Applier {
     fn finish(&self, syncing: &mut Option<Syncing>) -> bool {
         let Some(Syncing { batch, begun }) = syncing.take() else { return true };
         match begun.wait_blocking() {
-            Ok((results, _)) => {
-                self.done(batch, results);
+            Ok((applied, _)) => {
+                self.done(batch, applied);
                 true
             }
             Err(error) => {
@@ -267,9 +272,10 @@ impl Applier {
     }
 
     /// False if something has to be tried again.
-    fn apply(&self, batch: Vec<Arrival>, syncing: &mut Option<Syncing>) -> bool {
-        let awaited = batch.iter().any(|arrival| arrival.answer.is_some());
-        let error = match self.begin(&batch) {
+    fn apply(&self, work: Work, syncing: &mut Option<Syncing>) -> bool {
+        let Work { batch, flush } = work;
+        let awaited = flush == Flush::All || batch.iter().any(|arrival| arrival.answer.is_some());
+        let error = match self.begin(&batch, flush) {
             Ok(begun) => {
                 // Deliveries leave in their order.
                 if !self.finish(syncing) {
@@ -290,9 +296,9 @@ impl Applier {
         tracing::warn!(deliveries = batch.len(), error = %chain(&error), "one of these cannot be applied, trying each");
         let mut rest = VecDeque::from(batch);
         while let Some(arrival) = rest.pop_front() {
-            let attempt = self.begin(std::slice::from_ref(&arrival)).and_then(Begun::wait_blocking);
+            let attempt = self.begin(std::slice::from_ref(&arrival), Flush::Excess).and_then(Begun::wait_blocking);
             match attempt {
-                Ok((results, _)) => self.done(vec![arrival], results),
+                Ok((applied, _)) => self.done(vec![arrival], applied),
                 Err(error) if error.kind().is_transient() => {
                     rest.push_front(arrival);
                     self.arrivals.failed(rest.into(), &error);
@@ -306,13 +312,16 @@ impl Applier {
 
     /// Applies all of them in one transaction, or none, and returns when they are committed. What a delivery's own request
     /// got wrong is its own result.
-    fn begin(&self, batch: &[Arrival]) -> Result<Begun<(Results, u64)>, Error> {
+    fn begin(&self, batch: &[Arrival], flush: Flush) -> Result<Begun<(Applied, u64)>, Error> {
         let prepared: Vec<_> = batch.iter().map(|arrival| (arrival.prepared.clone(), arrival.is_new)).collect();
         let through = through(batch).map(|through| self.arrivals.capped(through));
-        let job = move |connection: &Connection, bodies: &BodyLog| {
+        let is_awaited = batch.iter().any(|arrival| arrival.answer.is_some());
+        let job = move |connection: &Connection, tables: &Tables| {
             let mut results = Vec::with_capacity(prepared.len());
             let mut position = 0;
-            let shared = Batch::new(connection, bodies)?;
+            // Few at a time: what is put off would be written by a transaction of its own soon after.
+            let shared =
+                if is_awaited { Batch::new(connection, tables)? } else { Batch::deferring(connection, tables)? };
             for (prepared, is_new) in &prepared {
                 let result = one(prepared, &shared, *is_new)?;
                 position = result.as_ref().map_or(0, Done::position).max(position);
@@ -321,7 +330,8 @@ impl Applier {
             if let Some(through) = through {
                 sql::VALUE_PUT.on(connection)?.execute((JOURNAL_APPLIED, feed::number(through)))?;
             }
-            Ok((results, position))
+            let late = shared.finish(flush)?;
+            Ok((Applied { results, late }, position))
         };
         let (tell, told) = mpsc::sync_channel(1);
         let committed = move || {
@@ -329,15 +339,18 @@ impl Applier {
         };
         let begun = self.tables.begin_feed_checked(job, committed)?;
         match told.recv() {
-            Ok(()) => Ok(begun),
+            Ok(()) => {
+                self.tables.late.committed();
+                Ok(begun)
+            }
             // Nothing was committed, so it is an error that comes.
             Err(mpsc::RecvError) => Err(begun.wait_blocking().err().unwrap_or_else(closed)),
         }
     }
 
-    fn done(&self, batch: Vec<Arrival>, results: Results) {
-        self.arrivals.applied(&batch);
-        for (arrival, result) in batch.into_iter().zip(results) {
+    fn done(&self, batch: Vec<Arrival>, applied: Applied) {
+        self.arrivals.applied(&batch, applied.late);
+        for (arrival, result) in batch.into_iter().zip(applied.results) {
             match (arrival.answer, result) {
                 (Some(answer), result) => drop(answer.send(result)),
                 (None, Ok(_)) => {}
@@ -363,16 +376,14 @@ impl Applier {
 
 /// Applies one delivery. The inner error is the request's and leaves no row; the outer one is the store's.
 fn one(prepared: &Prepared, batch: &Batch<'_>, is_new: bool) -> Result<Result<Done, Error>, DbError> {
-    let before = batch.connection.total_changes();
+    let before = batch.changes();
     // A panic in one delivery must not be taken for a store that does not answer.
     let write = || prepared.write(batch, &Candidates::default(), is_new);
     let result = catch_unwind(AssertUnwindSafe(write))
         .unwrap_or_else(|_| Err(Error::internal("applying a delivery panicked").into()));
     match result {
         Ok(done) => Ok(Ok(done)),
-        Err(DbError::Job(error)) if !error.kind().is_transient() && batch.connection.total_changes() == before => {
-            Ok(Err(error))
-        }
+        Err(DbError::Job(error)) if !error.kind().is_transient() && batch.changes() == before => Ok(Err(error)),
         Err(error) => Err(error),
     }
 }
