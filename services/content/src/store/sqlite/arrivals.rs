@@ -50,6 +50,9 @@ const PAUSE_TIMES: u32 = 4;
 /// So many leave at once: whoever brings others waits meanwhile.
 const LEAVING_MAX: usize = 64;
 
+/// When not many have come for so long, the index rows that were put off are written.
+const CALM: Duration = Duration::from_secs(3);
+
 /// What the applier is to do in one transaction.
 pub(super) struct Work {
     pub(super) batch: Vec<Arrival>,
@@ -264,7 +267,8 @@ impl Arrivals {
                 self.entered.wait(state).unwrap_or_else(PoisonError::into_inner)
             } else {
                 // Not many come any more: time for the index rows that were put off.
-                let calm_in = Duration::from_micros(self.busy_until.load(Ordering::Relaxed).saturating_sub(clock()));
+                let calm_at = self.busy_until.load(Ordering::Relaxed) + CALM.as_micros() as u64;
+                let calm_in = Duration::from_micros(calm_at.saturating_sub(clock()));
                 if calm_in.is_zero() {
                     return Some(Work { batch: Vec::new(), flush: Flush::Slice });
                 }
