@@ -387,9 +387,12 @@ impl Arrivals {
 impl State {
     /// Somebody waits, or there is enough for a transaction.
     fn is_due(&self) -> bool {
-        let is_awaited = self.closing || self.awaited > 0 || !self.waiters.is_empty();
         let is_enough = self.queue.len() >= BATCH_MAX || self.queued_bytes >= BATCH_BYTES_MAX;
-        if self.queue.is_empty() { self.awaits_index(None) } else { is_awaited || is_enough }
+        if self.queue.is_empty() { self.awaits_index(None) } else { self.closing || self.is_awaited() || is_enough }
+    }
+
+    fn is_awaited(&self) -> bool {
+        self.awaited > 0 || !self.waiters.is_empty()
     }
 
     /// True if all index rows are to be written once everything up to the ticket is applied, which is everything if nothing
@@ -400,13 +403,17 @@ impl State {
         self.late > 0 && (is_awaited || (self.closing && self.queue.is_empty()))
     }
 
-    /// Takes the next batch from the queue, at least one.
+    /// Takes the next batch from the queue, at least one. Whoever waits does not wait for those that came later.
     fn take(&mut self) -> (Vec<u64>, Vec<Arrival>) {
         let (mut count, mut bytes) = (0, 0);
-        for (_, arrival) in self.queue.iter().take(BATCH_MAX) {
-            if count > 0 && bytes >= BATCH_BYTES_MAX {
+        let mut awaited = self.awaited;
+        let last_waiter = self.waiters.last().map_or(0, |waiter| waiter.ticket);
+        for (ticket, arrival) in self.queue.iter().take(BATCH_MAX) {
+            let nobody_waits = awaited == 0 && last_waiter < *ticket;
+            if count > 0 && (bytes >= BATCH_BYTES_MAX || (self.is_awaited() && nobody_waits)) {
                 break;
             }
+            awaited -= usize::from(arrival.answer.is_some());
             bytes += arrival.prepared.bytes();
             count += 1;
         }

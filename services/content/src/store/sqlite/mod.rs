@@ -62,7 +62,7 @@ use self::threads::{JOURNAL_APPLIED, Kept, RECORD_BYTES_MAX, Threads};
 use super::{Accepted, Export, FeedSignal, Store};
 use crate::model::{
     Delivery, DeliveryPage, DeliveryQuery, Entry, EntryPage, EntryQuery, ExportQuery, FeedPage, FeedQuery,
-    IngestContext, Ingested, Invalidation, NewDelivery, OutboxBatch, RetentionLimits, Swept,
+    IngestContext, Ingested, Invalidation, NewDelivery, OutboxBatch, RetentionLimits, Selector, Swept,
 };
 use crate::wire;
 
@@ -343,7 +343,9 @@ impl Store for SqliteStore {
         if let Some(invalidated) = self.read(move |connection| invalidate::answered(connection, &asked)).await? {
             return Ok(invalidated);
         }
-        self.threads.arrivals.settle_indexed().await?;
+        if matches!(request.selector, Selector::Tag(_)) {
+            self.threads.arrivals.settle_indexed().await?;
+        }
         let mut progress = Progress::default();
         loop {
             let request = request.clone();
@@ -398,8 +400,6 @@ impl Store for SqliteStore {
     }
 
     async fn sweep(&self, now: Timestamp, limits: RetentionLimits) -> Result<Swept, Error> {
-        // What is forgotten cannot be looked at for index rows any more.
-        self.threads.arrivals.settle_indexed().await?;
         let walk = std::mem::take(&mut *self.marks_walk.lock().unwrap_or_else(PoisonError::into_inner));
         let (mut walk, found, scrub) = self
             .tables

@@ -9,6 +9,7 @@ use rusqlite::{Connection, params};
 use super::bodies::BodyLog;
 use super::feed::{FEED_FLOOR, value};
 use super::ingest::{body_error, last};
+use super::late::LATE_FROM;
 use super::{rows, sql};
 use crate::model::{RetentionLimits, Swept};
 
@@ -130,9 +131,13 @@ fn forget_changes(connection: &Connection, cutoff: Timestamp, swept: &mut Swept)
     Ok(count)
 }
 
-/// Never the last, nor one that a kept change belongs to.
+/// Never the last, nor one that a kept change belongs to or whose index rows may not be written yet.
 fn forget_deliveries(connection: &Connection, cutoff: Timestamp, swept: &mut Swept) -> Result<usize, DbError> {
     let mut below = last(connection, sql::DELIVERY_LAST)?;
+    let late_from = value(connection, LATE_FROM)?;
+    if late_from > 0 {
+        below = below.min(late_from);
+    }
     let mut oldest_change = sql::CHANGE_OLDEST.on(connection)?;
     if let Some(row) = oldest_change.query([])?.next()? {
         below = below.min(row.get(1)?);
