@@ -272,29 +272,27 @@ impl Applier<'_, '_> {
                 slug,
                 content_no
             ])?,
-            Some(_) => {
-                self.batch.statement(sql::ENTRY_SET)?.execute(params![
-                    key[0],
-                    key[1],
-                    key[2],
-                    key[3],
-                    key[4],
-                    change.kind,
-                    status.code(),
-                    micros,
-                    rank,
-                    stored_at,
-                    expires_at,
-                    delivery,
-                    revision,
-                    touched,
-                    tags_print,
-                    updated_at,
-                    hash,
-                    slug,
-                    content_no
-                ])?
-            }
+            Some(_) => self.batch.statement(sql::ENTRY_SET)?.execute(params![
+                key[0],
+                key[1],
+                key[2],
+                key[3],
+                key[4],
+                change.kind,
+                status.code(),
+                micros,
+                rank,
+                stored_at,
+                expires_at,
+                delivery,
+                revision,
+                touched,
+                tags_print,
+                updated_at,
+                hash,
+                slug,
+                content_no
+            ])?,
         };
         Ok(())
     }

@@ -83,6 +83,8 @@ pub(super) struct Arrivals {
     busy_until: AtomicU64,
     /// The last attempt to apply something failed.
     failing: AtomicBool,
+    /// Index rows that were put off are written for those who need them only. For tests.
+    never_calm: AtomicBool,
 }
 
 #[derive(Default)]
@@ -154,6 +156,11 @@ impl Arrivals {
 
     fn many(&self) {
         self.busy_until.store(clock() + BUSY.as_micros() as u64, Ordering::Relaxed);
+    }
+
+    /// Puts index rows off until somebody needs them.
+    pub(super) fn never_calm(&self) {
+        self.never_calm.store(true, Ordering::Relaxed);
     }
 
     /// Puts them at the end, in their order.
@@ -263,7 +270,7 @@ impl Arrivals {
             }
             state = if !state.queue.is_empty() {
                 self.entered.wait_timeout(state, at - now).unwrap_or_else(PoisonError::into_inner).0
-            } else if state.late == 0 {
+            } else if state.late == 0 || self.never_calm.load(Ordering::Relaxed) {
                 self.entered.wait(state).unwrap_or_else(PoisonError::into_inner)
             } else {
                 // Not many come any more: time for the index rows that were put off.
@@ -476,9 +483,8 @@ impl State {
     fn tell(&mut self) {
         let first = self.taken.front().or(self.queue.front().map(|(ticket, _)| ticket)).copied();
         let late = self.late;
-        let is_done = |waiter: &Waiter| {
-            first.is_none_or(|first| first > waiter.ticket) && (late == 0 || !waiter.indexed)
-        };
+        let is_done =
+            |waiter: &Waiter| first.is_none_or(|first| first > waiter.ticket) && (late == 0 || !waiter.indexed);
         let (done, waiting): (Vec<_>, Vec<_>) = self.waiters.drain(..).partition(is_done);
         self.waiters = waiting;
         done.into_iter().for_each(|waiter| drop(waiter.tell.send(Ok(()))));

@@ -409,3 +409,74 @@ fn read_claim(claim: &[u8]) -> Result<(Vec<[u8; 16]>, Timestamp), DbError> {
     }
     Ok((marks.to_vec(), Timestamp::from_micros(i64::from_le_bytes(*expires_at))))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_come_back_whatever_they_have() {
+        for columns in
+            [["", "", "", "", "", ""], ["acme", "\0", "a\0b", "ärger", "", "1"], ["a", "b", "c", "d", "e", "f"]]
+        {
+            assert_eq!(Word::new(columns).columns(), columns);
+        }
+        assert_ne!(Word::new(["a\0b", "", "", "", "", ""]), Word::new(["a", "b", "", "", "", ""]));
+        assert!(Word::new(["a", "b", "z", "z", "z", "z"]) < Word::new(["a", "c", "", "", "", ""]), "in columns' order");
+        assert!(Word::new(["a", "b", "", "", "", ""]) < Word::new(["ab", "", "", "", "", ""]), "not as one text");
+    }
+
+    #[test]
+    fn claims_come_back_and_broken_ones_are_errors() {
+        let marks = [[1; 16], [2; 16]];
+        let at = Timestamp::from_micros(-5);
+        assert_eq!(read_claim(&write_claim(&marks, at)).expect("whole"), (marks.to_vec(), at));
+        for length in [1, 7, 9, 23, 25] {
+            assert!(read_claim(&write_claim(&marks, at)[..length]).is_err(), "{length} bytes");
+        }
+    }
+
+    /// Whatever is put, removed and taken in whatever order: each row that is put is taken once, in rounds through the
+    /// keys, and no row is of an earlier delivery than it is said of all.
+    #[test]
+    fn every_row_is_written_once_and_none_is_older_than_said() {
+        let mut random = 88_172_645_463_325_252_u64;
+        let mut next = |below: u64| {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            random % below
+        };
+        let (mut rounds, mut model) = (Rounds::default(), BTreeMap::new());
+        let (mut last, mut turns) = (None, 0);
+        for delivery in 1..20_000_i64 {
+            let key = next(1_000);
+            match next(if delivery < 15_000 { 5 } else { 3 }) {
+                0 => {
+                    let taken = rounds.take(delivery);
+                    assert_eq!(taken.is_none(), model.is_empty());
+                    if let Some((key, ())) = taken {
+                        assert!(model.remove(&key).is_some(), "{key} was there, once");
+                        turns += u64::from(last.is_some_and(|last| last > key));
+                        last = Some(key);
+                    }
+                }
+                1 => {
+                    rounds.remove(&key);
+                    model.remove(&key);
+                }
+                _ => {
+                    // A row that was there already may be of either delivery.
+                    model.entry(key).or_insert(delivery);
+                    rounds.insert(key, (), delivery);
+                }
+            }
+            assert_eq!(rounds.len(), model.len());
+            assert_eq!(rounds.get(&key).is_some(), model.contains_key(&key));
+            let oldest = model.values().min().copied();
+            assert!(rounds.from() <= oldest && rounds.from().is_some() == oldest.is_some());
+            assert!(oldest.is_none_or(|oldest| rounds.from() > Some(oldest - 15_000)), "and it moves on");
+        }
+        assert!(turns > 3 && turns < 400, "{turns} rounds");
+    }
+}

@@ -136,11 +136,13 @@ impl SqliteStore {
         Ok(Self { threads, tables, opened_at, marks_walk: Mutex::default(), journals_always: false })
     }
 
-    /// The same store, which lets every delivery go through the journal that may. For tests.
+    /// The same store, which lets every delivery go through the journal that may, and puts index rows off for as long as it
+    /// can. For tests.
     #[cfg(any(test, feature = "testkit"))]
     #[must_use]
     pub fn journaling_always(mut self) -> Self {
         self.journals_always = true;
+        self.threads.arrivals.never_calm();
         self
     }
 
@@ -425,5 +427,7 @@ impl Store for SqliteStore {
 
 #[cfg(test)]
 mod journal_tests;
+#[cfg(test)]
+mod late_tests;
 #[cfg(test)]
 mod tests;
