@@ -403,6 +403,9 @@ impl Store for SqliteStore {
 
     async fn sweep(&self, now: Timestamp, limits: RetentionLimits) -> Result<Swept, Error> {
         let walk = std::mem::take(&mut *self.marks_walk.lock().unwrap_or_else(PoisonError::into_inner));
+        if walk.begins_round(now) {
+            self.threads.arrivals.settle_indexed().await?;
+        }
         let (mut walk, found, scrub) = self
             .tables
             .read(move |connection| {

@@ -41,8 +41,7 @@ pub(super) struct Found {
 /// On a reader.
 pub(super) fn find(connection: &Connection, walk: &MarksWalk, now: Timestamp) -> Result<Found, DbError> {
     let mut found = Found::default();
-    let due = !walk.after.is_empty() || walk.round_began_at.is_none_or(|began| now >= began.plus(MARKS_ROUND));
-    if due {
+    if !walk.after.is_empty() || walk.begins_round(now) {
         let mut statement = sql::DEDUP_WALK.on(connection)?;
         let mut marks = statement.query(params![walk.after, MARKS as i64])?;
         let mut looked_at = 0;
@@ -66,9 +65,14 @@ pub(super) fn find(connection: &Connection, walk: &MarksWalk, now: Timestamp) ->
 }
 
 impl MarksWalk {
+    /// True if the next pass begins a round.
+    pub(super) fn begins_round(&self, now: Timestamp) -> bool {
+        self.after.is_empty() && self.round_began_at.is_none_or(|began| now >= began.plus(MARKS_ROUND))
+    }
+
     /// Goes on behind what was found.
     pub(super) fn advance(&mut self, found: &Found, now: Timestamp) {
-        if self.after.is_empty() && self.round_began_at.is_none_or(|began| now >= began.plus(MARKS_ROUND)) {
+        if self.begins_round(now) {
             self.round_began_at = Some(now);
         }
         self.after = found.marks_end.clone().unwrap_or_default();
