@@ -159,6 +159,7 @@ impl Arrivals {
     }
 
     /// Puts index rows off until somebody needs them.
+    #[cfg(any(test, feature = "testkit"))]
     pub(super) fn never_calm(&self) {
         self.never_calm.store(true, Ordering::Relaxed);
     }

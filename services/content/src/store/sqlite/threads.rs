@@ -33,6 +33,13 @@ pub(super) const RECORD_BYTES_MAX: usize = 256 << 10;
 /// Deliveries that may wait for the journal.
 const QUEUE_MAX: usize = 8_192;
 
+/// At most one sync in this time while few come between two of them: each costs as much as a delivery or two, and slows the
+/// disk down for all that is written beside the journal.
+const SYNC_EVERY: Duration = Duration::from_millis(2);
+
+/// So many are not few.
+const FEW: usize = 16;
+
 /// What the tables refuse now they may take later.
 const TRY_AGAIN: Duration = Duration::from_millis(200);
 
@@ -126,7 +133,11 @@ struct Keeper {
 impl Keeper {
     /// Runs until every sender is gone.
     fn run(mut self, jobs: &mpsc::Receiver<Job>) {
+        let (mut synced_at, mut synced) = (Instant::now(), usize::MAX);
         while let Ok(first) = jobs.recv() {
+            if synced < FEW {
+                std::thread::sleep(SYNC_EVERY.saturating_sub(synced_at.elapsed()));
+            }
             let (mut group, mut bytes, mut clear) = (Vec::new(), 0, None);
             let mut next = Some(first);
             while let Some(job) = next {
@@ -143,6 +154,7 @@ impl Keeper {
                 let has_room = group.len() < GROUP_MAX && bytes < GROUP_BYTES_MAX;
                 next = if has_room { jobs.try_recv().ok() } else { None };
             }
+            (synced_at, synced) = (Instant::now(), group.len());
             if !group.is_empty() {
                 self.keep(group);
             }
