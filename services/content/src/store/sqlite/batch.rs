@@ -97,7 +97,7 @@ impl<'c> Batch<'c> {
         self.defers
     }
 
-    /// Removes a mark that is not in its table yet.
+    /// Removes a mark that was put off, and that goes into its table now.
     pub(super) fn remove_late_mark(&self, mark: &[u8; 16]) {
         self.late.borrow_mut().remove_mark(mark);
     }

@@ -217,12 +217,12 @@ impl LateIndex {
         groups.map(|marks| marks.iter().any(knows)).collect()
     }
 
-    /// What was written is committed.
+    /// What was written is committed. To be told on the writer's thread, before the next transaction.
     pub(super) fn committed(&self) {
         self.marks().written = HashSet::new();
     }
 
-    /// For a transaction of the writer.
+    /// For a transaction of the writer; and once before anybody asks for marks, which are complete from then on.
     pub(super) fn open(&self, connection: &Connection) -> Result<OpenLate<'_>, DbError> {
         let words = self.words.lock().unwrap_or_else(PoisonError::into_inner);
         let edition = feed::value(connection, LATE_EDITION)?;
@@ -285,9 +285,12 @@ impl OpenLate<'_> {
         }
     }
 
+    /// Removes a mark that the transaction puts into its table.
     pub(super) fn remove_mark(&mut self, mark: &[u8; 16]) {
         self.change();
-        self.late.marks().waiting.remove(mark);
+        let mut late = self.late.marks();
+        late.waiting.remove(mark);
+        late.written.insert(*mark);
     }
 
     /// Writes some of it, and what the tables have to know of the rest. Returns how many rows still wait. The next
@@ -349,9 +352,9 @@ impl OpenLate<'_> {
 
     /// Reads everything that may not be in the tables. Some of it may be, which makes no difference.
     fn read_again(&mut self, connection: &Connection) -> Result<(), DbError> {
-        (self.words.slugs, self.words.tags) = Default::default();
-        *self.late.marks() = LateMarks::default();
         let from = feed::value(connection, LATE_FROM)?;
+        (self.words.slugs, self.words.tags) = Default::default();
+        let mut marks = Rounds::default();
         if from > 0 {
             let mut deliveries = sql::LATE_DELIVERIES.on(connection)?;
             let mut found = deliveries.query([from])?;
@@ -363,11 +366,14 @@ impl OpenLate<'_> {
                 }
                 let claim = rows::bytes(row, 4)?;
                 if !claim.is_empty() {
-                    let (marks, expires_at) = read_claim(claim)?;
-                    self.put_marks(&marks, Mark { delivery: rows::delivery_id(row, 0)?, expires_at }, from);
+                    let (claimed, expires_at) = read_claim(claim)?;
+                    let mark = Mark { delivery: rows::delivery_id(row, 0)?, expires_at };
+                    claimed.into_iter().for_each(|key| marks.insert(key, mark, from));
                 }
             }
         }
+        // All at once: until now whoever asks for a mark was told of what was here before, which misses none.
+        *self.late.marks() = LateMarks { waiting: marks, written: HashSet::new() };
         self.changes = 0;
         self.words.edition = Some(self.edition);
         Ok(())

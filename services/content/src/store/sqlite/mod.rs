@@ -132,6 +132,7 @@ impl SqliteStore {
             durable: AtomicU64::new(opened_at),
             secured: AtomicBool::default(),
         });
+        tables.db.read_blocking(|connection| tables.late.open(&*connection.transaction()?).map(drop))?;
         let threads = Threads::start(&tables, journal, arrivals).map_err(|error| cannot_open(journal_dir, error))?;
         Ok(Self { threads, tables, opened_at, marks_walk: Mutex::default(), journals_always: false })
     }

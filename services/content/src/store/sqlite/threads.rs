@@ -346,15 +346,14 @@ impl Applier {
             Ok((Applied { results, late }, position))
         };
         let (tell, told) = mpsc::sync_channel(1);
+        let tables = self.tables.clone();
         let committed = move || {
+            tables.late.committed();
             let _ = tell.send(());
         };
         let begun = self.tables.begin_feed_checked(job, committed)?;
         match told.recv() {
-            Ok(()) => {
-                self.tables.late.committed();
-                Ok(begun)
-            }
+            Ok(()) => Ok(begun),
             // Nothing was committed, so it is an error that comes.
             Err(mpsc::RecvError) => Err(begun.wait_blocking().err().unwrap_or_else(closed)),
         }
