@@ -15,7 +15,8 @@
 //!   journal, before they are written there: a duplicate that comes meanwhile finds them.
 //! - Whoever waits by [`Arrivals::settle`] sees everything that had entered before.
 
-use std::collections::{HashMap, VecDeque};
+mod queue;
+
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -23,6 +24,7 @@ use std::time::{Duration, Instant};
 use freshet_kit::Error;
 use tokio::sync::oneshot;
 
+use self::queue::{State, Waiter};
 use super::ingest::{Done, Prepared};
 use super::late::Flush;
 
@@ -34,12 +36,6 @@ const BUSY: Duration = Duration::from_millis(200);
 
 /// Deliveries that may wait to be applied; more have to wait for the journal.
 const WAITING_MAX: usize = 16_384;
-
-/// Most deliveries in one transaction. Others who write wait for as long as it takes.
-pub(super) const BATCH_MAX: usize = 2_048;
-
-/// Their bodies and contents together: a part of what the journal has room for, so that it takes others meanwhile.
-const BATCH_BYTES_MAX: u64 = 16 << 20;
 
 /// The longest pause between transactions when nobody waits for one: larger transactions write each page less often.
 const PAUSE_MAX: Duration = Duration::from_millis(25);
@@ -85,43 +81,6 @@ pub(super) struct Arrivals {
     failing: AtomicBool,
     /// Index rows that were put off are written for those who need them only. For tests.
     never_calm: AtomicBool,
-}
-
-#[derive(Default)]
-struct State {
-    queue: VecDeque<(u64, Arrival)>,
-    /// Bodies and contents in the queue.
-    queued_bytes: u64,
-    /// The tickets of what the applier has taken.
-    taken: VecDeque<u64>,
-    next_ticket: u64,
-    /// How many in the queue somebody waits for.
-    awaited: usize,
-    /// How many here are in the journal.
-    journaled: usize,
-    /// Names of all of them, and how often.
-    names: HashMap<[u8; 16], u32>,
-    /// While the journal thread asks the tables for names, those that leave here are still told: on their way they are
-    /// missed by nobody.
-    asking: bool,
-    leaving: Vec<Arc<Prepared>>,
-    waiters: Vec<Waiter>,
-    /// Index rows that were put off by what has left.
-    late: usize,
-    /// The last record of the journal that is in the tables, as are all before it.
-    applied: u64,
-    /// The first record of the journal that could not be applied. It stays there.
-    stuck: Option<u64>,
-    closing: bool,
-}
-
-/// Who waits until what has arrived is in the tables.
-struct Waiter {
-    /// Of the last that had arrived.
-    ticket: u64,
-    /// In all of them: the index rows that were put off as well.
-    indexed: bool,
-    tell: oneshot::Sender<Result<(), Error>>,
 }
 
 impl Arrivals {
@@ -389,106 +348,6 @@ impl Arrivals {
     /// True once it has been told to end.
     pub(super) fn is_closing(&self) -> bool {
         self.state().closing
-    }
-}
-
-impl State {
-    /// Somebody waits, or there is enough for a transaction.
-    fn is_due(&self) -> bool {
-        let is_enough = self.queue.len() >= BATCH_MAX || self.queued_bytes >= BATCH_BYTES_MAX;
-        if self.queue.is_empty() { self.awaits_index(None) } else { self.closing || self.is_awaited() || is_enough }
-    }
-
-    fn is_awaited(&self) -> bool {
-        self.awaited > 0 || !self.waiters.is_empty()
-    }
-
-    /// True if all index rows are to be written once everything up to the ticket is applied, which is everything if nothing
-    /// is queued.
-    fn awaits_index(&self, ticket: Option<u64>) -> bool {
-        let is_last = |waiter: &Waiter| self.queue.is_empty() || ticket.is_some_and(|ticket| ticket >= waiter.ticket);
-        let is_awaited = self.waiters.iter().any(|waiter| waiter.indexed && is_last(waiter));
-        self.late > 0 && (is_awaited || (self.closing && self.queue.is_empty()))
-    }
-
-    /// Takes the next batch from the queue, at least one. Whoever waits does not wait for those that came later.
-    fn take(&mut self) -> (Vec<u64>, Vec<Arrival>) {
-        let (mut count, mut bytes) = (0, 0);
-        let mut awaited = self.awaited;
-        let last_waiter = self.waiters.last().map_or(0, |waiter| waiter.ticket);
-        for (ticket, arrival) in self.queue.iter().take(BATCH_MAX) {
-            let nobody_waits = awaited == 0 && last_waiter < *ticket;
-            if count > 0 && (bytes >= BATCH_BYTES_MAX || (self.is_awaited() && nobody_waits)) {
-                break;
-            }
-            awaited -= usize::from(arrival.answer.is_some());
-            bytes += arrival.prepared.bytes();
-            count += 1;
-        }
-        self.queued_bytes -= bytes;
-        self.queue.drain(..count).unzip()
-    }
-
-    fn capped(&self, through: u64) -> u64 {
-        self.stuck.map_or(through, |stuck| through.min(stuck - 1))
-    }
-
-    /// After a failure, what nobody waits for any more is not applied: who had brought it has put it elsewhere or will
-    /// bring it again, and may by then have told somebody else's delivery to be the first of its kind.
-    fn let_go(&mut self) {
-        let is_gone = |answer: &oneshot::Sender<_>| answer.is_closed();
-        let (gone, left): (VecDeque<_>, VecDeque<_>) = std::mem::take(&mut self.queue)
-            .into_iter()
-            .partition(|(_, arrival)| arrival.answer.as_ref().is_some_and(is_gone));
-        self.queue = left;
-        self.awaited -= gone.len();
-        for (_, arrival) in gone {
-            self.queued_bytes -= arrival.prepared.bytes();
-            self.leave(&arrival);
-        }
-        self.tell();
-    }
-
-    fn enter(&mut self, arrival: Arrival) {
-        for name in arrival.prepared.names() {
-            *self.names.entry(*name).or_default() += 1;
-        }
-        self.journaled += usize::from(arrival.journaled.is_some());
-        self.next_ticket += 1;
-        self.awaited += usize::from(arrival.answer.is_some());
-        self.queued_bytes += arrival.prepared.bytes();
-        self.queue.push_back((self.next_ticket, arrival));
-    }
-
-    fn leave(&mut self, arrival: &Arrival) {
-        self.journaled -= usize::from(arrival.journaled.is_some());
-        if self.asking {
-            self.leaving.push(arrival.prepared.clone());
-        } else {
-            self.forget(&arrival.prepared);
-        }
-    }
-
-    fn forget(&mut self, prepared: &Prepared) {
-        for name in prepared.names() {
-            if let Some(count) = self.names.get_mut(name) {
-                *count -= 1;
-                if *count == 0 {
-                    self.names.remove(name);
-                }
-            }
-        }
-    }
-
-    /// Tells those whose deliveries have all left.
-    fn tell(&mut self) {
-        let first = self.taken.front().or(self.queue.front().map(|(ticket, _)| ticket)).copied();
-        let late = self.late;
-        let is_done =
-            |waiter: &Waiter| first.is_none_or(|first| first > waiter.ticket) && (late == 0 || !waiter.indexed);
-        let (done, waiting): (Vec<_>, Vec<_>) = self.waiters.drain(..).partition(is_done);
-        self.waiters = waiting;
-        done.into_iter().for_each(|waiter| drop(waiter.tell.send(Ok(()))));
     }
 }
 
