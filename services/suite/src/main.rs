@@ -9,8 +9,8 @@ use freshet_kit::Priority;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> std::io::Result<std::process::ExitCode> {
-    // The allocator asks for huge pages. Of each an idle process needs a few parts, and it would keep them all: 39 MiB in
-    // place of 22. What a build starts does without them as well.
+    // The allocator asks for huge pages. Of each an idle process needs a few parts, and it would keep them all: 40 MiB in
+    // place of 25. What a build starts does without them as well.
     #[cfg(target_os = "linux")]
     let _ = nix::sys::prctl::set_thp_disable(true);
     let cli = freshet_suite::cli::Cli::parse();

@@ -250,50 +250,28 @@ impl Applier<'_, '_> {
         let updated_at = content.and_then(|content| content.updated_at);
         let touched = change.incoming.op == ChangeOp::Touch;
         let revision = head.as_ref().map_or(1, |head| head.revision + 1);
-        match &head {
-            None => self.batch.statement(sql::ENTRY_PUT)?.execute(params![
-                key[0],
-                key[1],
-                key[2],
-                key[3],
-                key[4],
-                change.kind,
-                status.code(),
-                micros,
-                rank,
-                stored_at,
-                expires_at,
-                delivery,
-                revision,
-                touched,
-                tags_print,
-                updated_at,
-                hash,
-                slug,
-                content_no
-            ])?,
-            Some(_) => self.batch.statement(sql::ENTRY_SET)?.execute(params![
-                key[0],
-                key[1],
-                key[2],
-                key[3],
-                key[4],
-                change.kind,
-                status.code(),
-                micros,
-                rank,
-                stored_at,
-                expires_at,
-                delivery,
-                revision,
-                touched,
-                tags_print,
-                updated_at,
-                hash,
-                slug,
-                content_no
-            ])?,
-        };
+        let sql = if head.is_some() { sql::ENTRY_SET } else { sql::ENTRY_PUT };
+        self.batch.statement(sql)?.execute(params![
+            key[0],
+            key[1],
+            key[2],
+            key[3],
+            key[4],
+            change.kind,
+            status.code(),
+            micros,
+            rank,
+            stored_at,
+            expires_at,
+            delivery,
+            revision,
+            touched,
+            tags_print,
+            updated_at,
+            hash,
+            slug,
+            content_no,
+        ])?;
         Ok(())
     }
 

@@ -5,6 +5,8 @@ use freshet_sqlite::Migrations;
 /// The tables of the content service.
 pub const MIGRATIONS: Migrations = Migrations { component: "content", scripts: &[TABLES, FEWER_PAGES] };
 
+/// The first version; [`FEWER_PAGES`] replaces its entries and the index of slugs.
+///
 /// Times are microseconds since the epoch, enums their protocol numbers, delivery ids 16 bytes.
 ///
 /// Written per ingested change (P: on the hot path): dedup mark, delivery with two indexes, entry with its key and time

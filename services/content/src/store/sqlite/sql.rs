@@ -171,6 +171,7 @@ statements! {
     ENTRY_PUT = "INSERT INTO entries (client, source, type, id, locale, kind, status, version_micros, version_rank,
         stored_at, expires_at, delivery, revision, touched, tags_print, provider_updated_at, content_hash, slug, content_no)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)";
+    /// The same parameters as those of `ENTRY_PUT`.
     ENTRY_SET = "UPDATE entries SET kind = ?6, status = ?7, version_micros = ?8, version_rank = ?9, stored_at = ?10,
         expires_at = ?11, delivery = ?12, revision = ?13, touched = ?14, tags_print = ?15, provider_updated_at = ?16,
         content_hash = ?17, slug = ?18, content_no = ?19
