@@ -281,7 +281,8 @@ async fn a_site_that_leaves_the_catalogue_keeps_what_waits() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p4_a_change_waits_for_the_edition_that_knows_its_site() {
     let mut world = World::new(&[]);
-    let (handle, mut asked) = CatalogueHandle::followed(support::catalogue(&[], 10, 10));
+    let (handle, mut asked) = CatalogueHandle::followed();
+    handle.replace(support::catalogue(&[], 10, 10));
     world.catalogue = handle;
     let process = world.start();
     let delivery = world.publish("acme", &["one"]);

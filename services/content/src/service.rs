@@ -1,5 +1,7 @@
 //! The use cases.
 
+use std::time::Duration;
+
 use freshet_domain::{ClientId, EntryStatus, Timestamp};
 use freshet_kit::Error;
 use freshet_proto::content::v1 as pb;
@@ -29,18 +31,32 @@ impl Service {
         self.deps.clock.now()
     }
 
+    /// How long a source's content is kept. One that is not in the catalogue is looked for once more: validation, which
+    /// has judged its delivery, may have read a newer edition.
+    async fn content_ttl(&self, client: &str, source: &str) -> Result<Duration, Error> {
+        let known = || {
+            let catalogue = self.deps.catalogue.get();
+            let found = catalogue.client(client).ok_or_else(|| Error::missing(format!("the client `{client}`")))?;
+            if !found.sources.contains_key(source) {
+                return Err(unknown_source(client, source));
+            }
+            Ok(found.content_ttl)
+        };
+        match known() {
+            Ok(content_ttl) => Ok(content_ttl),
+            Err(_) if self.deps.catalogue.look_now().await => known(),
+            Err(_) => {
+                Err(Error::unavailable("the catalogue cannot be looked at, and that of before has no such source"))
+            }
+        }
+    }
+
     pub(crate) async fn ingest_delivery(
         &self,
         request: pb::IngestDeliveryRequest,
     ) -> Result<pb::IngestDeliveryResponse, Error> {
-        let catalogue = self.deps.catalogue.get();
-        let client = catalogue
-            .client(&request.client_id)
-            .ok_or_else(|| Error::missing(format!("the client `{}`", request.client_id)))?;
-        if !client.sources.contains_key(request.source_id.as_str()) {
-            return Err(unknown_source(&request.client_id, &request.source_id));
-        }
-        let context = IngestContext { now: self.now(), content_ttl: client.content_ttl };
+        let content_ttl = self.content_ttl(&request.client_id, &request.source_id).await?;
+        let context = IngestContext { now: self.now(), content_ttl };
         let accepted = if request.may_defer {
             self.deps.store.accept(request, context).await?
         } else {

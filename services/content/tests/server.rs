@@ -279,6 +279,53 @@ async fn p7_a_key_of_one_client_reaches_nothing_of_another() {
     assert_eq!(code!("all", ingest_delivery, ingest_request(vec![])), Code::Ok);
 }
 
+/// A task listens before it has read the catalogue: a key that it does not know may be a good one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_before_the_first_edition_may_come_again() {
+    let mut world = world();
+    let (handle, _asked) = CatalogueHandle::followed();
+    world.deps.catalogue = handle;
+    let mut client = world.over_key();
+    let request = || tonic::Request::new(ingest_request(vec![upsert("1", 1, "a")]));
+    let keyed = |mut request: tonic::Request<_>| {
+        request.metadata_mut().insert("authorization", "Bearer all".parse().expect("ascii"));
+        request
+    };
+    let status = client.ingest_delivery(keyed(request())).await.expect_err("not yet");
+    assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+    world.deps.catalogue.replace(catalogue());
+    client.ingest_delivery(keyed(request())).await.expect("known now");
+    let status = client.ingest_delivery(request()).await.expect_err("without a key");
+    assert_eq!(status.code(), Code::Unauthenticated, "{status:?}");
+}
+
+/// Validation reads the catalogue at times of its own: it can judge a delivery of a client before content knows it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_is_not_known_yet_is_looked_for() {
+    let mut world = world();
+    let (handle, mut asked) = CatalogueHandle::followed();
+    handle.replace(Catalogue::default());
+    world.deps.catalogue = handle.clone();
+    let client = ContentServiceClient::new(in_process(
+        freshet_content::server(freshet_content::service(&world.deps)),
+        handle.clone(),
+    ));
+    let ingest = |id: &str| {
+        let (mut client, request) = (client.clone(), ingest_request(vec![upsert(id, 1, "a")]));
+        tokio::spawn(async move { client.ingest_delivery(request).await.map_err(|status| status.code()) })
+    };
+    let (cannot, none) = (ingest("1"), asked.recv().await.expect("asked"));
+    none.send(false).expect("somebody waits");
+    assert_eq!(cannot.await.expect("ended").expect_err("nobody knows"), Code::Unavailable);
+    let (unknown, seen) = (ingest("2"), asked.recv().await.expect("asked"));
+    seen.send(true).expect("somebody waits");
+    assert_eq!(unknown.await.expect("ended").expect_err("no such client"), Code::NotFound);
+    let (known, newer) = (ingest("3"), asked.recv().await.expect("asked"));
+    handle.replace(catalogue());
+    newer.send(true).expect("somebody waits");
+    assert_eq!(known.await.expect("ended").expect("stored").into_inner().outcomes.len(), 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn p7_tokens_of_one_client_are_refused_for_another() {
     let mut world = world();

@@ -299,8 +299,7 @@ async fn keep_verified(
     verdict: Verdict,
     error: &Error,
 ) -> Response {
-    let worth_a_retry = error.kind().is_transient() || error.kind() == ErrorKind::Internal;
-    if !worth_a_retry {
+    if spool::is_about_the_delivery(error) {
         tracing::error!(delivery.id = %delivery.id, error = ?error, "content refuses a verified delivery");
         return unavailable(edge, delivery, error);
     }

@@ -19,6 +19,7 @@ use freshet_tests::{Answer, Sample, TestSuite, wait_for};
 use tokio::net::TcpListener;
 
 const KEY: &str = "fk_webhook_key_of_tidewater_for_tests";
+const NEW_KEY: &str = "fk_new_key_of_the_edge_for_tests";
 
 /// An edge with gates before the services of a suite.
 struct Edge {
@@ -31,16 +32,20 @@ struct Edge {
 
 impl Edge {
     async fn start(suite: &TestSuite, folder: &FilePath) -> Self {
+        Self::with_key_for_content(suite, folder, &suite.root_key).await
+    }
+
+    async fn with_key_for_content(suite: &TestSuite, folder: &FilePath, key: &str) -> Self {
         let grpc: SocketAddr = suite.grpc.trim_start_matches("http://").parse().expect("an address");
         let (validation, content) = (Gate::before(grpc).await, Gate::before(grpc).await);
-        let channel = |gate: &Gate| connect(&format!("http://{}", gate.address), &suite.root_key).expect("a channel");
+        let channel = |gate: &Gate, key: &str| connect(&format!("http://{}", gate.address), key).expect("a channel");
         let db = Db::open(&folder.join("edge.db"), &[MIGRATIONS], DbOptions::default()).expect("opens");
         let spool: Arc<dyn Spool> = Arc::new(SqliteSpool::new(db).await.expect("a spool"));
         let config = IngressConfig { answer_budget: Duration::from_millis(400), ..IngressConfig::default() };
         let deps = IngressDeps {
             config,
-            validation: Remote::validation(channel(&validation)),
-            content: Remote::content(channel(&content)),
+            validation: Remote::validation(channel(&validation, &suite.root_key)),
+            content: Remote::content(channel(&content, key)),
             spool: spool.clone(),
             catalogue: suite.catalogue.clone(),
             clock: Arc::new(SystemClock),
@@ -145,5 +150,41 @@ async fn p1_p3_p9_while_everything_is_down_the_spool_keeps_the_order() {
     let entries = suite.clients.entries("tidewater", "journal").await;
     // Each of the six states was stored, in their order.
     assert_eq!(entries.iter().map(|entry| entry.revision).collect::<Vec<_>>(), [6]);
+    assert!(edge.shutdown.drain(Duration::from_secs(10)).await.is_empty());
+}
+
+/// When keys are replaced, the edge and content do not change theirs in the same moment.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p1_p9_a_key_that_content_does_not_take_yet_costs_no_delivery() {
+    let mut suite = suite().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let edge = Edge::with_key_for_content(&suite, folder.path(), NEW_KEY).await;
+    let journal = suite.source("tidewater", "journal");
+    let mut kept = Vec::new();
+    let without = suite.catalogue_text().to_owned();
+    for (number, scopes) in [&[][..], &["content:read"], &["content:write"]].into_iter().enumerate() {
+        if !scopes.is_empty() {
+            let before = suite.catalogue.get();
+            suite.edit_catalogue(without.clone() + &key("edge", NEW_KEY, &["*"], scopes));
+            wait_for("the edit to be in force", || async {
+                if Arc::ptr_eq(&before, &suite.catalogue.get()) { Err("not yet".to_owned()) } else { Ok(()) }
+            })
+            .await;
+        }
+        let delivery = suite.sample(&journal, Sample::new(number as u64, 0));
+        let answer = edge.post(&suite, &journal, &delivery, None).await;
+        kept.push(answer.delivery_id());
+        if scopes != ["content:write"] {
+            answer.kept("spooled");
+            // Nothing tells of a try in vain, so this must wait for some.
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            edge.wait_spool((number as u64 + 1, 0)).await;
+        }
+    }
+    for delivery in &kept {
+        suite.clients.wait_live("tidewater", delivery).await;
+    }
+    edge.wait_spool((0, 0)).await;
+    assert_eq!(suite.clients.entries("tidewater", "journal").await.len(), kept.len());
     assert!(edge.shutdown.drain(Duration::from_secs(10)).await.is_empty());
 }

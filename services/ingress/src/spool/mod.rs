@@ -10,7 +10,7 @@ mod sqlite;
 use async_trait::async_trait;
 use freshet_domain::DeliveryId;
 use freshet_domain::catalogue::Scope;
-use freshet_kit::{CatalogueHandle, Error};
+use freshet_kit::{CatalogueHandle, Error, ErrorKind};
 use freshet_proto::content::v1::IngestDeliveryRequest;
 use freshet_proto::validation::v1::ValidateDeliveryRequest;
 
@@ -50,6 +50,22 @@ pub trait Spool: Send + Sync {
     async fn set_aside(&self, number: i64, reason: &str) -> Result<(), Error>;
     /// How many wait, and how many were put aside.
     async fn count(&self) -> Result<(u64, u64), Error>;
+}
+
+/// True if a service will never take this delivery. Everything else is wrong with Freshet, not with the delivery: a
+/// service that is down, an error that is gone after an update, keys of services that were not all replaced yet.
+pub(crate) fn is_about_the_delivery(error: &Error) -> bool {
+    match error.kind() {
+        ErrorKind::Invalid | ErrorKind::Missing | ErrorKind::Exists | ErrorKind::OutOfRange => true,
+        ErrorKind::Conflict
+        | ErrorKind::WrongState
+        | ErrorKind::Unauthenticated
+        | ErrorKind::Forbidden
+        | ErrorKind::Busy
+        | ErrorKind::Unavailable
+        | ErrorKind::TimedOut
+        | ErrorKind::Internal => false,
+    }
 }
 
 /// True if the delivery may be kept before it was verified: a valid API key of the source's client came with it.

@@ -6,12 +6,12 @@ use std::time::Duration;
 use freshet_domain::{Timestamp, Verdict};
 use freshet_kit::retry::{Backoff, chance};
 use freshet_kit::telemetry::{metrics, trace};
-use freshet_kit::{Error, ErrorKind, Shutdown};
+use freshet_kit::{Error, Shutdown};
 use freshet_proto::convert::timestamp_from_proto;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
-use super::{Spool, Spooled};
+use super::{Spool, Spooled, is_about_the_delivery};
 use crate::IngressDeps;
 use crate::delivery::{Delivery, ingest_request};
 use crate::upstream::{Content, Validation};
@@ -57,7 +57,7 @@ impl Replay {
                 Err(error) => {
                     failures += 1;
                     if failures == 1 {
-                        tracing::warn!(error = ?error, "the spool waits: a service is still down");
+                        tracing::warn!(error = ?error, "the spool waits: a service is down, or does not let this one in");
                     }
                     PAUSE.jittered(failures, chance())
                 }
@@ -141,10 +141,5 @@ impl Replay {
 
 fn failed(status: &tonic::Status) -> Outcome {
     let error = Error::from_status(status);
-    // An internal error may be gone after a restart or an update, so the delivery stays.
-    if error.kind().is_transient() || error.kind() == ErrorKind::Internal {
-        Outcome::NotNow(error)
-    } else {
-        Outcome::Refused(error.to_string())
-    }
+    if is_about_the_delivery(&error) { Outcome::Refused(error.to_string()) } else { Outcome::NotNow(error) }
 }

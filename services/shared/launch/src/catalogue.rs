@@ -172,7 +172,7 @@ pub(crate) fn load(
         environment,
         registry,
     };
-    let (handle, mut asks) = CatalogueHandle::followed(Catalogue::default());
+    let (handle, mut asks) = CatalogueHandle::followed();
     let (poll, refresh) = (common.catalogue_poll, common.secrets_refresh);
     let (latch, stop, edition) = (readiness.latch(CATALOGUE), shutdown.clone(), handle.clone());
     shutdown.spawn(CATALOGUE, async move {

@@ -29,11 +29,16 @@ impl CatalogueHandle {
         Self { current, editions: Arc::new(watch::Sender::new(0)), asks: None }
     }
 
-    /// Begins with this edition, where each process reads the catalogue for itself, and so at times of its own. Whoever
-    /// reads it must look at it, and then answer, whenever it is asked.
-    pub fn followed(catalogue: Catalogue) -> (Self, mpsc::UnboundedReceiver<Ask>) {
+    /// Begins empty, where each process reads the catalogue for itself, and so at times of its own. Whoever reads it
+    /// must look at it, and then answer, whenever it is asked.
+    pub fn followed() -> (Self, mpsc::UnboundedReceiver<Ask>) {
         let (asks, asked) = mpsc::unbounded_channel();
-        (Self { asks: Some(asks), ..Self::new(catalogue) }, asked)
+        (Self { asks: Some(asks), ..Self::new(Catalogue::default()) }, asked)
+    }
+
+    /// False until the first edition was read: what is not in the catalogue before that may well be in it.
+    pub fn is_loaded(&self) -> bool {
+        self.asks.is_none() || *self.editions.borrow() > 0
     }
 
     /// Has the catalogue looked at, and waits for it: what any process knew when this was called is in force here

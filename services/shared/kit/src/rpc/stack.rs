@@ -33,14 +33,17 @@ impl<S> Stack<S> {
         Self { inner, catalogue }
     }
 
-    fn identify(&self, headers: &http::HeaderMap) -> Caller {
+    fn identify(&self, headers: &http::HeaderMap) -> Result<Caller, Error> {
+        if !self.catalogue.is_loaded() {
+            return Err(Error::unavailable("the catalogue, which has the API keys, is not loaded yet"));
+        }
         let key = headers
             .get(http::header::AUTHORIZATION)
             .and_then(|value| value.to_str().ok())
             .and_then(|value| value.split_once(' '))
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
             .and_then(|(_, key)| self.catalogue.get().key(key.trim()).cloned());
-        key.map_or(Caller::Unknown, Caller::Key)
+        Ok(key.map_or(Caller::Unknown, Caller::Key))
     }
 }
 
@@ -65,9 +68,12 @@ where
     }
 
     fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
+        let mut refused = None;
         if request.extensions().get::<Caller>().is_none() {
-            let caller = self.identify(request.headers());
-            request.extensions_mut().insert(caller);
+            match self.identify(request.headers()) {
+                Ok(caller) => drop(request.extensions_mut().insert(caller)),
+                Err(error) => refused = Some(error),
+            }
         }
         let deadline = deadline(request.headers());
         let method = request.uri().path().to_owned();
@@ -76,6 +82,9 @@ where
         let mut inner = std::mem::replace(&mut self.inner, ready);
         Box::pin(async move {
             let call = async {
+                if let Some(error) = refused {
+                    return error.into_status().into_http();
+                }
                 match guarded(&method, deadline, inner.call(request)).await {
                     Ok(Ok(response)) => response,
                     Ok(Err(never)) => match never {},
