@@ -172,7 +172,7 @@ async fn account(clients: &Clients, senders: &[Sender]) -> (usize, usize) {
         }
     }
     let deliveries = clients.deliveries("tidewater").await;
-    let bodies: BTreeSet<_> = deliveries.iter().map(|delivery| delivery.body_sha256.clone()).collect();
+    let bodies: BTreeSet<_> = deliveries.iter().map(|delivery| delivery.body_hash.clone()).collect();
     assert_eq!(bodies.len(), deliveries.len(), "the same delivery was stored twice");
     let by_id: HashMap<&str, &Delivery> =
         deliveries.iter().map(|delivery| (delivery.delivery_id.as_str(), delivery)).collect();

@@ -71,7 +71,7 @@ pub struct EntryContent {
     /// When the provider says it last changed.
     #[prost(message, optional, tag = "8")]
     pub provider_updated_at: ::core::option::Option<::prost_types::Timestamp>,
-    /// SHA-256 (first 16 bytes) of the content without volatile fields such as update times.
+    /// BLAKE3 (first 16 bytes) of the content without volatile fields such as update times.
     #[prost(bytes = "bytes", tag = "9")]
     pub content_hash: ::prost::bytes::Bytes,
 }

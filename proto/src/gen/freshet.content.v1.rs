@@ -341,9 +341,6 @@ pub struct Delivery {
     /// Size of the body in bytes.
     #[prost(uint64, tag = "13")]
     pub body_bytes: u64,
-    /// SHA-256 of the body.
-    #[prost(bytes = "bytes", tag = "14")]
-    pub body_sha256: ::prost::bytes::Bytes,
     /// True while the raw body is kept.
     #[prost(bool, tag = "15")]
     pub body_kept: bool,
@@ -359,6 +356,9 @@ pub struct Delivery {
     /// When the first of its changes was handed to the bus; absent until then.
     #[prost(message, optional, tag = "19")]
     pub published_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// BLAKE3 of the body, 32 bytes: what `b3sum` prints. SHA-256 for what was stored before version 3 of the tables.
+    #[prost(bytes = "bytes", tag = "20")]
+    pub body_hash: ::prost::bytes::Bytes,
 }
 /// Names a delivery.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

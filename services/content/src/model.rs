@@ -125,8 +125,8 @@ pub struct Delivery {
     pub headers: Vec<Header>,
     /// Size of the body.
     pub body_bytes: u64,
-    /// SHA-256 of the body.
-    pub body_sha256: [u8; 32],
+    /// BLAKE3 of the body.
+    pub body_hash: [u8; 32],
     /// True while the raw body is kept.
     pub body_kept: bool,
     /// How often it came again.

@@ -234,7 +234,7 @@ pub(crate) fn delivery_to_proto(delivery: Delivery) -> pb::Delivery {
         proof: delivery.proof,
         headers: delivery.headers.iter().map(convert::header_to_proto).collect(),
         body_bytes: delivery.body_bytes,
-        body_sha256: delivery.body_sha256.to_vec().into(),
+        body_hash: delivery.body_hash.to_vec().into(),
         body_kept: delivery.body_kept,
         duplicates: delivery.duplicates,
         outcomes: delivery.outcomes.iter().map(convert::outcome_to_proto).collect(),

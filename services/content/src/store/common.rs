@@ -8,14 +8,24 @@ use crate::model::{Invalidation, NewDelivery};
 
 /// A key is remembered for its client and source only (P7).
 pub(super) fn mark(delivery: &NewDelivery, key: &str) -> [u8; 16] {
-    let mut hasher = Sha256::new();
+    let mut hasher = blake3::Hasher::new();
     for part in [delivery.client.as_str(), delivery.source.as_str(), key] {
-        hasher.update((part.len() as u64).to_be_bytes());
-        hasher.update(part);
+        hasher.update(&(part.len() as u64).to_be_bytes());
+        hasher.update(part.as_bytes());
     }
     let mut mark = [0; 16];
-    mark.copy_from_slice(&hasher.finalize()[..16]);
+    hasher.finalize_xof().fill(&mut mark);
     mark
+}
+
+/// What a body is known by, also when it is not kept.
+pub(super) fn body_hash(body: &[u8]) -> [u8; 32] {
+    blake3::hash(body).into()
+}
+
+/// True if the body is the one with this hash. Bodies that came before schema 3 are known by their SHA-256.
+pub(super) fn is_hash_of(hash: &[u8], body: &[u8]) -> bool {
+    hash == body_hash(body) || hash == &Sha256::digest(body)[..]
 }
 
 /// How long a tombstone is kept.
@@ -56,10 +66,9 @@ pub(super) fn rebuild(request: &Invalidation, key: EntryKey, kind: Kind) -> NewD
 
 /// Equal for equal requests.
 pub(super) fn fingerprint(request: &Invalidation) -> Vec<u8> {
-    let mut hasher = Sha256::new();
     // Debug of plain data: stable within a version, and remembered for a day only.
-    hasher.update(format!("{:?} {}", request.selector, request.rebuild));
-    hasher.finalize()[..16].to_vec()
+    let text = format!("{:?} {}", request.selector, request.rebuild);
+    blake3::hash(text.as_bytes()).as_bytes()[..16].to_vec()
 }
 
 /// True if the delivery carried something that one of the keys covers.

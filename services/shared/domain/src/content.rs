@@ -3,7 +3,6 @@
 use std::fmt;
 
 use bytes::Bytes;
-use sha2::{Digest, Sha256};
 
 use crate::{SourceId, Timestamp};
 
@@ -190,16 +189,15 @@ pub struct Asset {
     pub alt: String,
 }
 
-/// The first 16 bytes of the SHA-256 of the content without volatile fields.
+/// The first 16 bytes of the BLAKE3 of the content without volatile fields.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct ContentHash(pub [u8; 16]);
 
 impl ContentHash {
-    /// Cuts a finished SHA-256.
-    pub fn finish(hasher: Sha256) -> Self {
-        let digest = hasher.finalize();
+    /// The first bytes of what was hashed.
+    pub fn finish(hasher: &blake3::Hasher) -> Self {
         let mut out = [0; 16];
-        out.copy_from_slice(&digest[..16]);
+        hasher.finalize_xof().fill(&mut out);
         Self(out)
     }
 }

@@ -1,7 +1,6 @@
 //! Building the normalised content of an entry.
 
 use freshet_domain::{Asset, ContentHash, EntryContent, EntryKey, Timestamp};
-use sha2::{Digest, Sha256};
 
 use crate::json::{Canonical, FieldError, Object};
 
@@ -38,9 +37,9 @@ impl ContentBuilder {
             self.tags.retain(|tag| seen.insert(tag.clone()));
         }
         let canonical = Canonical::of(object, skip, volatile)?;
-        let mut hasher = Sha256::new();
+        let mut hasher = blake3::Hasher::new();
         let mut part = |bytes: &[u8]| {
-            hasher.update((bytes.len() as u64).to_be_bytes());
+            hasher.update(&(bytes.len() as u64).to_be_bytes());
             hasher.update(bytes);
         };
         part(self.title.as_bytes());
@@ -60,7 +59,7 @@ impl ContentBuilder {
             fields_json: canonical.json.into(),
             provider_created_at: self.created_at,
             provider_updated_at: self.updated_at,
-            content_hash: ContentHash::finish(hasher),
+            content_hash: ContentHash::finish(&hasher),
         })
     }
 }

@@ -79,17 +79,17 @@ pub fn equal_secrets(left: &[u8], right: &[u8]) -> bool {
     Sha256::digest(left).ct_eq(&Sha256::digest(right)).into()
 }
 
-/// A dedup key from parts: the first 16 bytes of a SHA-256 over them, in hexadecimal. Each part is preceded by its
+/// A dedup key from parts: the first 16 bytes of a BLAKE3 over them, in hexadecimal. Each part is preceded by its
 /// length, so that no two lists of parts look alike.
 pub fn dedup_key(parts: &[&[u8]]) -> String {
-    let mut hasher = Sha256::new();
+    let mut hasher = blake3::Hasher::new();
     for part in parts {
-        hasher.update((part.len() as u64).to_be_bytes());
+        hasher.update(&(part.len() as u64).to_be_bytes());
         hasher.update(part);
     }
     let mut digits = [0; 32];
     // Cannot fail, since the lengths fit; `hex::encode` goes digit by digit and costs ten times as much.
-    let _ = hex::encode_to_slice(&hasher.finalize()[..16], &mut digits);
+    let _ = hex::encode_to_slice(&hasher.finalize().as_bytes()[..16], &mut digits);
     String::from_utf8_lossy(&digits).into_owned()
 }
 

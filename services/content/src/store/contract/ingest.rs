@@ -148,7 +148,7 @@ pub async fn a_digest_only_delivery_keeps_no_body(store: &dyn Store) {
     accepted(store, new.clone()).await;
     let (kept, body) = store.get_delivery(&new.client, new.delivery, true).await.expect("read").expect("there");
     assert_eq!((kept.body_kept, kept.body_bytes, body), (false, new.body.len() as u64, None));
-    assert_ne!(kept.body_sha256, [0; 32]);
+    assert_ne!(kept.body_hash, [0; 32]);
 }
 
 /// Nothing is a body too.

@@ -9,7 +9,6 @@ use freshet_domain::{
 };
 use freshet_proto::content::v1::IngestDeliveryRequest;
 use freshet_proto::convert;
-use sha2::{Digest as _, Sha256};
 
 use crate::model::{
     Entry, EntryOrder, EntryPosition, EntryQuery, ExportQuery, FeedChange, FeedQuery, IngestContext, Ingested,
@@ -50,13 +49,11 @@ pub fn version(micros: i64) -> SourceVersion {
 
 /// Content that differs as its text differs.
 pub fn content(text: &str) -> EntryContent {
-    let mut hasher = Sha256::new();
-    hasher.update(text);
     EntryContent {
         title: format!("Title {text}"),
         fields_json: Bytes::from(format!("{{\"text\":\"{text}\"}}")),
         provider_updated_at: Some(START),
-        content_hash: ContentHash::finish(hasher),
+        content_hash: ContentHash::finish(blake3::Hasher::new().update(text.as_bytes())),
         ..EntryContent::default()
     }
 }

@@ -286,7 +286,7 @@ impl StoredDelivery {
             set("headers", blob(headers));
         }
         set("body_bytes", n(delivery.body_bytes));
-        set("body_sha256", blob(&delivery.body_sha256));
+        set("body_hash", blob(&delivery.body_hash));
         set("duplicates", n(delivery.duplicates));
         if let Some(body) = &self.body {
             for (name, value) in value_attributes("body", body) {
@@ -337,10 +337,12 @@ impl StoredDelivery {
                 None => Vec::new(),
             },
             body_bytes: row.count("body_bytes")?,
-            body_sha256: row
-                .maybe_bytes("body_sha256")
+            body_hash: row
+                .maybe_bytes("body_hash")
+                // Its name in items of earlier versions.
+                .or_else(|| row.maybe_bytes("body_sha256"))
                 .and_then(|bytes| bytes.try_into().ok())
-                .ok_or_else(|| damaged("body_sha256"))?,
+                .ok_or_else(|| damaged("body_hash"))?,
             body_kept: body.is_some(),
             duplicates: row.count("duplicates")?,
             outcomes: outcomes(item)?.into_domain(&source)?,

@@ -36,14 +36,13 @@ use bytes::Bytes;
 use freshet_aws::{Headers, Objects};
 use freshet_domain::{ChangeOp, ClientId, DeliveryId, EntryKey, Retention, Timestamp};
 use freshet_kit::Error;
-use sha2::{Digest as _, Sha256};
 
 use self::commit::Lane;
 use self::feed::Relay;
 use self::items::{INLINE_MAX, NewContent, Packed, StoredDelivery, Value, content_bytes};
 use self::plan::{NewChange, Prepared};
 use super::codec;
-use super::common::mark;
+use super::common::{body_hash, mark};
 use super::{Export, FeedSignal, Store};
 use crate::model::{
     Delivery, DeliveryPage, DeliveryQuery, Entry, EntryPage, EntryQuery, ExportQuery, FeedPage, FeedQuery, Ingested,
@@ -189,11 +188,8 @@ async fn prepare(shared: &Shared, mut delivery: NewDelivery) -> Result<Prepared,
     let keeps_body = delivery.retention == Retention::Body && !redacts;
     let body = std::mem::take(&mut delivery.body);
     let body_bytes = body.len() as u64;
-    let digest = move || {
-        let sha256: [u8; 32] = Sha256::digest(&body).into();
-        (sha256, keeps_body.then(|| Packed::of(&body)))
-    };
-    let (body_sha256, packed) = if body_bytes > BLOCK_FROM as u64 {
+    let digest = move || (body_hash(&body), keeps_body.then(|| Packed::of(&body)));
+    let (hash, packed) = if body_bytes > BLOCK_FROM as u64 {
         let done = tokio::task::spawn_blocking(digest).await;
         done.map_err(|error| Error::internal("a delivery could not be prepared").with_source(error))?
     } else {
@@ -247,7 +243,7 @@ async fn prepare(shared: &Shared, mut delivery: NewDelivery) -> Result<Prepared,
             proof: delivery.proof.clone(),
             headers: Vec::new(),
             body_bytes,
-            body_sha256,
+            body_hash: hash,
             body_kept: kept.is_some(),
             duplicates: 0,
             outcomes: Vec::new(),

@@ -6,12 +6,12 @@ use bytes::Bytes;
 use freshet_domain::{ClientId, DeliveryId, EntryKey, SourceId, Timestamp, Verdict};
 use freshet_kit::Error;
 use futures::{StreamExt as _, TryStreamExt as _};
-use sha2::{Digest as _, Sha256};
 
 use super::Shared;
 use super::items::{State, StoredDelivery, Value};
 use super::keys::{self, Key};
 use crate::model::{Delivery, DeliveryPage, DeliveryPosition, DeliveryQuery, Entry};
+use crate::store::common::is_hash_of;
 use freshet_aws::dynamo::Range;
 use freshet_aws::dynamo::Row;
 use freshet_aws::dynamo::Walk;
@@ -124,7 +124,7 @@ pub(super) async fn delivery(
     let mut delivery = stored.delivery;
     let mut body = None;
     if let Some(value) = stored.body.filter(|_| include_body) {
-        body = shared.load(&value).await?.filter(|body| Sha256::digest(body)[..] == delivery.body_sha256);
+        body = shared.load(&value).await?.filter(|body| is_hash_of(&delivery.body_hash, body));
         delivery.body_kept = body.is_some();
     }
     if let Some(position) = stored.first_published {

@@ -4,7 +4,6 @@ use freshet_domain::{Change, ChangeEffect, ChangeOp, EntryKey, EntryStatus, Sour
 use freshet_sqlite::DbError;
 use prost::Message as _;
 use rusqlite::{ToSql, params};
-use sha2::{Digest as _, Sha256};
 
 use super::batch::Batch;
 use super::late::Words;
@@ -351,13 +350,13 @@ fn tags_print(tags: &[String]) -> i64 {
     if tags.is_empty() {
         return 0;
     }
-    let mut hasher = Sha256::new();
+    let mut hasher = blake3::Hasher::new();
     for tag in tags {
-        hasher.update((tag.len() as u64).to_be_bytes());
-        hasher.update(tag);
+        hasher.update(&(tag.len() as u64).to_be_bytes());
+        hasher.update(tag.as_bytes());
     }
     let mut print = [0; 8];
-    print.copy_from_slice(&hasher.finalize()[..8]);
+    hasher.finalize_xof().fill(&mut print);
     i64::from_be_bytes(print) | 1
 }
 

@@ -8,7 +8,6 @@ use freshet_kit::{Error, ErrorKind};
 use freshet_sqlite::DbError;
 use prost::Message as _;
 use rusqlite::{Connection, params};
-use sha2::{Digest as _, Sha256};
 
 use super::apply::{Applier, PreparedChange};
 use super::batch::Batch;
@@ -18,13 +17,13 @@ use super::redact::{self, Candidates};
 use super::{rows, sql};
 use crate::model::NewDelivery;
 use crate::store::codec::{self, Outcomes};
-use crate::store::common::mark;
+use crate::store::common::{body_hash, is_hash_of, mark};
 
 /// A delivery whose every byte is ready to be written.
 pub(super) struct Prepared {
     delivery: NewDelivery,
     marks: Vec<[u8; 16]>,
-    body_sha256: [u8; 32],
+    body_hash: [u8; 32],
     body_bytes: u64,
     content_bytes: u64,
     keeps_body: bool,
@@ -62,7 +61,7 @@ impl Prepared {
         let redacts = changes.iter().any(|change| change.incoming.op == ChangeOp::Redact);
         Self {
             marks,
-            body_sha256: Sha256::digest(&delivery.body).into(),
+            body_hash: body_hash(&delivery.body),
             body_bytes: delivery.body.len() as u64,
             content_bytes: changes.iter().map(PreparedChange::bytes).sum(),
             // A request to forget names whom to forget.
@@ -150,7 +149,7 @@ impl Prepared {
                 let message = "`delivery_id` is the id of a delivery of another source";
                 return Err(Error::new(ErrorKind::Exists, "DELIVERY_EXISTS", message).into());
             }
-            let same_body = rows::bytes(row, 6)? == self.body_sha256;
+            let same_body = is_hash_of(rows::bytes(row, 6)?, &self.delivery.body);
             (Outcomes::read(rows::bytes(row, 2)?)?, rows::place(row, 3)?.filter(|_| same_body))
         };
         // A power cut after the first attempt may have left the row and taken the body, see `bodies`.
@@ -236,7 +235,7 @@ impl Prepared {
             delivery.traceparent,
             self.headers,
             number(self.body_bytes),
-            &self.body_sha256[..],
+            &self.body_hash[..],
             place.map(|place| number(place.segment)),
             place.map_or(0, |place| number(place.offset)),
             first_published,

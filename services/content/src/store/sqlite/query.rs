@@ -4,13 +4,13 @@ use bytes::Bytes;
 use freshet_domain::{ClientId, DeliveryId, EntryKey, Timestamp, Verdict};
 use freshet_sqlite::DbError;
 use rusqlite::{Connection, params};
-use sha2::{Digest as _, Sha256};
 
 use super::bodies::BodyLog;
 use super::merge::Merge;
 use super::rows::{self, SourceCache};
 use super::sql;
 use crate::model::{Delivery, DeliveryPage, DeliveryPosition, DeliveryQuery, Entry};
+use crate::store::common::is_hash_of;
 
 /// A page with more outcomes than this has no more deliveries: answers have a largest size.
 const PAGE_OUTCOMES: usize = 15_000;
@@ -50,7 +50,7 @@ pub(super) fn delivery(
     if let Some(place) = place.filter(|_| include_body) {
         body = bodies.read(place, delivery.body_bytes).map_err(super::ingest::body_error)?;
         // Half redacted, or a file that somebody restored: not this body any more.
-        body = body.filter(|body| Sha256::digest(body)[..] == delivery.body_sha256);
+        body = body.filter(|body| is_hash_of(&delivery.body_hash, body));
         delivery.body_kept = body.is_some();
     }
     Ok(Some((delivery, body.map(Bytes::from))))

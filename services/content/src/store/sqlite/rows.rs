@@ -129,7 +129,7 @@ pub(super) fn delivery(row: &Row<'_>, bodies: &BodyLog) -> Result<(Delivery, Opt
         proof: row.get(10)?,
         headers: codec::read_headers(bytes(row, 11)?)?,
         body_bytes: count(row, 12)?,
-        body_sha256: bytes(row, 13)?.try_into().map_err(|_| damaged("body_sha256"))?,
+        body_hash: bytes(row, 13)?.try_into().map_err(|_| damaged("body_hash"))?,
         body_kept: place.is_some(),
         duplicates: count(row, 16)?,
         traceparent: row.get(18)?,

@@ -3,7 +3,7 @@
 use freshet_sqlite::Migrations;
 
 /// The tables of the content service.
-pub const MIGRATIONS: Migrations = Migrations { component: "content", scripts: &[TABLES, FEWER_PAGES] };
+pub const MIGRATIONS: Migrations = Migrations { component: "content", scripts: &[TABLES, FEWER_PAGES, OTHER_HASHES] };
 
 /// The first version; [`FEWER_PAGES`] replaces its entries and the index of slugs.
 ///
@@ -96,7 +96,7 @@ CREATE TABLE deliveries (
 CREATE UNIQUE INDEX deliveries_id ON deliveries (delivery);
 CREATE INDEX deliveries_newest ON deliveries (client, source, verdict, received_at, delivery);
 
--- A mark is the first 16 bytes of SHA-256 over client, source and key.
+-- A mark is the first 16 bytes of a hash over client, source and key.
 --   is it known                                           primary key
 --   all of them, a part at a time, to forget              primary key
 CREATE TABLE dedup_marks (
@@ -213,4 +213,9 @@ INSERT INTO entry_slugs SELECT client, slug, source, type, id, locale FROM entri
 
 -- The dedup marks that were not written together with the row, see `late::write_claim`.
 ALTER TABLE deliveries ADD COLUMN late_marks BLOB;
+";
+
+/// Bodies are known by their BLAKE3; those that came before, by their SHA-256.
+const OTHER_HASHES: &str = "
+ALTER TABLE deliveries RENAME COLUMN body_sha256 TO body_hash;
 ";

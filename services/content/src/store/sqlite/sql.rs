@@ -122,7 +122,7 @@ macro_rules! delivery_columns {
     ($where:literal) => {
         concat!(
             "SELECT delivery, client, source, provider, event, received_at, stored_at, verdict, reason, detail, proof, ",
-            "headers, body_bytes, body_sha256, body_segment, body_offset, duplicates, outcomes, traceparent, ",
+            "headers, body_bytes, body_hash, body_segment, body_offset, duplicates, outcomes, traceparent, ",
             "(SELECT at FROM published WHERE through >= first_published ORDER BY through LIMIT 1) ",
             "FROM deliveries WHERE ",
             $where
@@ -141,10 +141,10 @@ statements! {
 
     DELIVERY_LAST = "SELECT max(delivery_no) FROM deliveries";
     DELIVERY_PUT = "INSERT INTO deliveries (delivery_no, delivery, client, source, verdict, received_at, stored_at,
-        provider, event, reason, detail, proof, traceparent, headers, body_bytes, body_sha256, body_segment, body_offset,
+        provider, event, reason, detail, proof, traceparent, headers, body_bytes, body_hash, body_segment, body_offset,
         duplicates, first_published, outcomes, late_marks)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, 0, ?19, ?20, ?21)";
-    DELIVERY_ANSWER = "SELECT client, source, outcomes, body_segment, body_offset, body_bytes, body_sha256
+    DELIVERY_ANSWER = "SELECT client, source, outcomes, body_segment, body_offset, body_bytes, body_hash
         FROM deliveries WHERE delivery = ?1";
     DELIVERY_THERE = "SELECT 1 FROM deliveries WHERE delivery = ?1";
     DELIVERY_BODY_AGAIN = "UPDATE deliveries SET body_segment = ?2, body_offset = ?3 WHERE delivery = ?1";

@@ -5,6 +5,7 @@ use std::os::unix::fs::FileExt as _;
 use freshet_domain::{Change, EntryKey, Kind};
 use freshet_kit::ErrorKind;
 use freshet_sqlite::DbOptions;
+use sha2::Digest as _;
 
 use super::*;
 use crate::model::EntryOrder;
@@ -95,6 +96,25 @@ async fn p1_everything_is_there_after_a_restart() {
     let (_, body) = store.get_delivery(&second.client, second.delivery, true).await.expect("read").expect("there");
     assert_eq!(body, Some(second.body), "the first body's bytes were not overwritten");
     assert!(folder.path().join("bodies/00000002.log").exists());
+}
+
+/// The SHA-256 that the version before wrote, and one of another body.
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_of_the_version_before_are_known_by_their_hash() {
+    let folder = tempfile::tempdir().expect("folder");
+    let store = open(folder.path());
+    let new = delivery(vec![upsert("1", 10, "a")]);
+    accepted(&store, new.clone()).await;
+    drop(store);
+    for (hashed, kept) in [(&new.body[..], Some(new.body.clone())), (b"{}", None)] {
+        let database = rusqlite::Connection::open(folder.path().join("freshet.db")).expect("opens");
+        let hash = sha2::Sha256::digest(hashed);
+        assert_eq!(database.execute("UPDATE deliveries SET body_hash = ?1", [&hash[..]]).expect("written"), 1);
+        drop(database);
+        let store = open(folder.path());
+        let (_, body) = store.get_delivery(&new.client, new.delivery, true).await.expect("read").expect("there");
+        assert_eq!(body, kept);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
