@@ -3,27 +3,53 @@
 use std::net::SocketAddr;
 use std::path::Path as FilePath;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use freshet_domain::catalogue::Source;
 use freshet_ingress::spool::{MIGRATIONS, Spool, SqliteSpool};
-use freshet_ingress::upstream::Remote;
+use freshet_ingress::upstream::{Remote, Validation};
 use freshet_ingress::{Counters, IngressConfig, IngressDeps};
 use freshet_kit::rpc::connect;
 use freshet_kit::{Readiness, Shutdown, SystemClock};
+use freshet_proto::validation::v1::{
+    ListProvidersRequest, ListProvidersResponse, ValidateDeliveryRequest, ValidateDeliveryResponse,
+};
 use freshet_providers::SampleDelivery;
 use freshet_sqlite::{Db, DbOptions};
 use freshet_tests::catalogues::{SOON, client, key};
 use freshet_tests::gate::{Gate, Path};
 use freshet_tests::{Answer, Sample, TestSuite, wait_for};
 use tokio::net::TcpListener;
+use tonic::Status;
 
 const KEY: &str = "fk_webhook_key_of_tidewater_for_tests";
 const NEW_KEY: &str = "fk_new_key_of_the_edge_for_tests";
 
+/// Validation that goes down after some more judgements.
+struct Ending {
+    inner: Arc<dyn Validation>,
+    left: AtomicUsize,
+}
+
+#[async_trait]
+impl Validation for Ending {
+    async fn validate_delivery(&self, request: ValidateDeliveryRequest) -> Result<ValidateDeliveryResponse, Status> {
+        let left = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        left.map_err(|_| Status::unavailable("down"))?;
+        self.inner.validate_delivery(request).await
+    }
+
+    async fn list_providers(&self, request: ListProvidersRequest) -> Result<ListProvidersResponse, Status> {
+        self.inner.list_providers(request).await
+    }
+}
+
 /// An edge with gates before the services of a suite.
 struct Edge {
     http: String,
+    judgements: Arc<Ending>,
     validation: Gate,
     content: Gate,
     spool: Arc<dyn Spool>,
@@ -41,10 +67,12 @@ impl Edge {
         let channel = |gate: &Gate, key: &str| connect(&format!("http://{}", gate.address), key).expect("a channel");
         let db = Db::open(&folder.join("edge.db"), &[MIGRATIONS], DbOptions::default()).expect("opens");
         let spool: Arc<dyn Spool> = Arc::new(SqliteSpool::new(db).await.expect("a spool"));
+        let inner = Remote::validation(channel(&validation, &suite.root_key));
+        let judgements = Arc::new(Ending { inner, left: AtomicUsize::new(usize::MAX) });
         let config = IngressConfig { answer_budget: Duration::from_millis(400), ..IngressConfig::default() };
         let deps = IngressDeps {
             config,
-            validation: Remote::validation(channel(&validation, &suite.root_key)),
+            validation: judgements.clone(),
             content: Remote::content(channel(&content, key)),
             spool: spool.clone(),
             catalogue: suite.catalogue.clone(),
@@ -59,7 +87,7 @@ impl Edge {
         freshet_ingress::spawn_background(&deps, &shutdown);
         let serving = freshet_ingress::serve(listener, freshet_ingress::front(&deps), config, shutdown.clone());
         shutdown.spawn("http", serving);
-        Self { http, validation, content, spool, shutdown }
+        Self { http, judgements, validation, content, spool, shutdown }
     }
 
     async fn post(&self, suite: &TestSuite, source: &Source, delivery: &SampleDelivery, key: Option<&str>) -> Answer {
@@ -186,5 +214,28 @@ async fn p1_p9_a_key_that_content_does_not_take_yet_costs_no_delivery() {
     }
     edge.wait_spool((0, 0)).await;
     assert_eq!(suite.clients.entries("tidewater", "journal").await.len(), kept.len());
+    assert!(edge.shutdown.drain(Duration::from_secs(10)).await.is_empty());
+}
+
+/// What content could not take is judged once more to be spooled. If nobody can judge it by then, the provider must know.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p1_what_cannot_be_judged_once_more_must_come_again() {
+    let suite = suite().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let edge = Edge::start(&suite, folder.path()).await;
+    let journal = suite.source("tidewater", "journal");
+    let delivery = suite.sample(&journal, Sample::new(0, 0));
+    edge.content.set(Path::Cut);
+    edge.judgements.left.store(1, Ordering::SeqCst);
+    // With a key, which would be enough for what was never judged.
+    let refused = edge.post(&suite, &journal, &delivery, Some(KEY)).await.problem(503);
+    assert!(refused.header("retry-after").parse::<u64>().is_ok_and(|seconds| seconds > 0), "{refused:?}");
+    edge.wait_spool((0, 0)).await;
+    edge.judgements.left.store(2, Ordering::SeqCst);
+    let kept = edge.post(&suite, &journal, &delivery, Some(KEY)).await.kept("spooled").delivery_id();
+    edge.judgements.left.store(usize::MAX, Ordering::SeqCst);
+    edge.content.set(Path::Open);
+    suite.clients.wait_live("tidewater", &kept).await;
+    assert_eq!(suite.clients.entries("tidewater", "journal").await.len(), 1);
     assert!(edge.shutdown.drain(Duration::from_secs(10)).await.is_empty());
 }

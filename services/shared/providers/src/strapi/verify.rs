@@ -2,7 +2,6 @@
 
 use freshet_domain::catalogue::{Setting, SettingProblem, Settings, Source};
 use secrecy::ExposeSecret;
-use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::{Proof, RawDelivery, Refusal};
@@ -71,14 +70,14 @@ fn is_header_name(name: &str) -> bool {
 /// The header and the digests of the values that it may have.
 pub(super) struct SecretHeader {
     name: String,
-    /// SHA-256 of each secret: digests are compared, so that neither length nor place of a difference shows in the
+    /// BLAKE3 of each secret: digests are compared, so that neither length nor place of a difference shows in the
     /// time, and so that the secrets need not be kept.
     digests: Vec<[u8; 32]>,
 }
 
 impl SecretHeader {
     pub(super) fn new(source: &Source) -> Self {
-        let digest = |secret: &secrecy::SecretString| Sha256::digest(secret.expose_secret()).into();
+        let digest = |secret: &secrecy::SecretString| blake3::hash(secret.expose_secret().as_bytes()).into();
         Self { name: header_name(&source.settings), digests: source.secrets.iter().map(digest).collect() }
     }
 
@@ -117,7 +116,7 @@ impl SecretHeader {
 
     /// Tries every secret, so the time tells nothing about which matched.
     fn position_of(&self, value: &[u8]) -> Option<usize> {
-        let given: [u8; 32] = Sha256::digest(value).into();
+        let given: [u8; 32] = blake3::hash(value).into();
         let mut found = None;
         for (index, digest) in self.digests.iter().enumerate() {
             if bool::from(digest.ct_eq(&given)) && found.is_none() {
