@@ -60,7 +60,7 @@ instruments! {
     spool_waiting: Level u64_gauge "freshet.spool.waiting" "{delivery}"
         "Deliveries that wait in the spool for validation or content";
     spool_set_aside: Level u64_gauge "freshet.spool.set_aside" "{delivery}"
-        "Deliveries of the spool that were refused when they were replayed";
+        "Deliveries of the spool that were refused for what is in them when they were replayed";
     ingest_batch: Spread f64_histogram(SIZES) "freshet.ingest.batch.size" "{delivery}"
         "Deliveries that one transaction stored";
     publish_batch: Spread f64_histogram(SIZES) "freshet.publish.batch.size" "{event}"
