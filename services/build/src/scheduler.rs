@@ -31,6 +31,11 @@ pub(crate) fn spawn(deps: BuildDeps, shutdown: &Shutdown, readiness: &Readiness)
     let (latch, surveyed) = (readiness.latch("build scheduler"), readiness.latch("build survey"));
     let stop = shutdown.clone();
     shutdown.spawn("build scheduler", async move {
+        // What is not known yet would be taken for removed: builds that go on would be stopped.
+        tokio::select! {
+            () = deps.catalogue.loaded() => {}
+            () = stop.stopping() => return,
+        }
         let (mut latch, mut surveyed) = (Some(latch), Some(surveyed));
         if let Some(lease) = deps.lease.clone() {
             // Standing by is being ready: calls and events are taken.

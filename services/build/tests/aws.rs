@@ -147,15 +147,15 @@ async fn p4_a_build_in_codebuild_is_taken_over_by_the_next_task() {
             distribution: None,
             secret_env: BTreeMap::new(),
         });
-        let world = World::new(&[shop]);
+        let mut world = World::new(std::slice::from_ref(&shop));
         let client = aws_sdk_codebuild::Client::new(&config);
-        let start = || {
+        let start = |world: &World| {
             let pace = Pace { poll: Duration::from_millis(200), ..Pace::default() };
             let runner = CodeBuildRunner::with_client(client.clone(), builds.clone(), pace);
             let hosting = S3Hosting::new(&config, world.catalogue.clone());
             world.start_with(Runners::aws(Arc::new(runner)), Arc::new(hosting))
         };
-        let first = start();
+        let first = start(&world);
         world.publish("acme", &["1"]);
         let started =
             async || client.list_builds_for_project().project_name(&project).send().await.expect("listed").ids;
@@ -166,7 +166,11 @@ async fn p4_a_build_in_codebuild_is_taken_over_by_the_next_task() {
         } else {
             first.stop().await;
         }
-        let second = start();
+        let late = world.forget_catalogue();
+        let second = start(&world);
+        // What it does not know yet it must not take for what is gone.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        late.replace(support::catalogue(&[shop], 10, 10));
         let container = tokio::spawn(container(config.clone(), project.clone()));
         let build = second.until_build("acme", "shop", pb::BuildState::Succeeded).await;
         assert_eq!((build.attempt, build.entries), (1, 1), "the same attempt, with what was known of it");

@@ -277,6 +277,27 @@ async fn a_site_that_leaves_the_catalogue_keeps_what_waits() {
     process.stop().await;
 }
 
+/// A task begins before it has read the catalogue, and must not say of a site that it is gone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_site_that_is_not_known_yet_is_not_taken_for_removed() {
+    let mut spec = site("acme", "shop", builtin());
+    spec.policy.quiet_period = Duration::from_millis(700);
+    let mut world = World::new(std::slice::from_ref(&spec));
+    let process = world.start();
+    let delivery = world.publish("acme", &["one"]);
+    process.until_delivery("acme", delivery, pb::BatchState::Pending).await;
+    process.stop().await;
+    let late = world.forget_catalogue();
+    let process = world.start();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!process.readiness.pending().is_empty(), "not ready before it knows its sites");
+    late.replace(support::catalogue(&[spec], 10, 10));
+    let built = process.until_delivery("acme", delivery, pb::BatchState::Succeeded).await;
+    let decisions = built.batch.expect("a batch").decisions;
+    assert!(!codes(&decisions).contains(&"HELD_REMOVED"), "{decisions:?}");
+    process.stop().await;
+}
+
 /// Each task reads the catalogue at times of its own: a change can come before the edition that its site is in.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p4_a_change_waits_for_the_edition_that_knows_its_site() {

@@ -190,6 +190,19 @@ impl World {
         Process { deps, hosting, shutdown, readiness, client }
     }
 
+    /// From now on nobody has read the catalogue, as in a task that has just begun. Returns what puts it in force.
+    pub(crate) fn forget_catalogue(&mut self) -> CatalogueHandle {
+        let (handle, mut asked) = CatalogueHandle::followed();
+        self.catalogue = handle.clone();
+        let seen = handle.clone();
+        tokio::spawn(async move {
+            while let Some(ask) = asked.recv().await {
+                let _ = ask.send(seen.is_loaded());
+            }
+        });
+        handle
+    }
+
     /// Entries that are published, and the event that says so, in one delivery.
     pub(crate) fn publish(&self, client: &str, ids: &[&str]) -> DeliveryId {
         let delivery = DeliveryId::generate();

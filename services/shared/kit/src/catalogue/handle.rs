@@ -41,6 +41,15 @@ impl CatalogueHandle {
         self.asks.is_none() || *self.editions.borrow() > 0
     }
 
+    /// Returns once the first edition was read.
+    pub async fn loaded(&self) {
+        let mut editions = self.subscribe();
+        while !self.is_loaded() {
+            // Cannot fail: the sender is here.
+            let _ = editions.changed().await;
+        }
+    }
+
     /// Has the catalogue looked at, and waits for it: what any process knew when this was called is in force here
     /// afterwards. False if it could not be looked at.
     pub async fn look_now(&self) -> bool {
