@@ -5,7 +5,7 @@ use std::sync::Arc;
 use freshet_domain::Header;
 use freshet_domain::catalogue::Scope;
 use freshet_kit::rpc::{authorize, authorize_internal};
-use freshet_kit::{Clock, Error, page};
+use freshet_kit::{CatalogueHandle, Clock, Error, page};
 use freshet_proto::convert::{change_to_proto, duration_to_proto, timestamp_from_proto};
 use freshet_proto::validation::v1 as pb;
 use freshet_proto::validation::v1::validation_service_server::ValidationService;
@@ -19,6 +19,7 @@ use crate::{ValidationDeps, describe};
 /// The service's implementation.
 pub struct Server {
     registry: Arc<Registry>,
+    catalogue: CatalogueHandle,
     prepared: PreparedCatalogue,
     clock: Arc<dyn Clock>,
 }
@@ -27,6 +28,7 @@ impl Server {
     pub(crate) fn new(deps: &ValidationDeps) -> Self {
         Self {
             registry: deps.registry.clone(),
+            catalogue: deps.catalogue.clone(),
             prepared: PreparedCatalogue::new(deps.catalogue.clone(), deps.registry.clone()),
             clock: deps.clock.clone(),
         }
@@ -55,7 +57,15 @@ impl ValidationService for Server {
             received_at: request.received_at.as_ref().map_or(now, timestamp_from_proto),
             replayed: request.replayed,
         };
-        let judgement = judge(&self.registry, &self.prepared.get(), &incoming, now);
+        let mut judgement = judge(&self.registry, &self.prepared.get(), &incoming, now);
+        // Acknowledged already: by an edition of the catalogue that may be newer than this one.
+        if incoming.replayed && !judgement.verdict.is_kept() {
+            if !self.catalogue.look_now().await {
+                let message = "the catalogue cannot be looked at, and that of before does not take the delivery";
+                return Err(Error::unavailable(message).into());
+            }
+            judgement = judge(&self.registry, &self.prepared.get(), &incoming, now);
+        }
         Ok(Response::new(encode(judgement)))
     }
 

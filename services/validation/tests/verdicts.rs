@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use freshet_domain::Timestamp;
 use freshet_domain::catalogue::Settings;
+use freshet_domain::{Catalogue, Timestamp};
 use freshet_kit::rpc::{Channel, in_process};
 use freshet_kit::secret::SecretResolver;
 use freshet_kit::{CatalogueHandle, ManualClock, catalogue};
@@ -74,6 +74,11 @@ struct Fixture {
 }
 
 fn fixture() -> Fixture {
+    fixture_with(CatalogueHandle::new)
+}
+
+/// The catalogue comes into force as the caller says.
+fn fixture_with(into_force: impl FnOnce(Catalogue) -> CatalogueHandle) -> Fixture {
     let digest = |key: &str| {
         use sha2::Digest as _;
         sha2::Sha256::digest(key.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect::<String>()
@@ -85,7 +90,7 @@ fn fixture() -> Fixture {
     let registry = Arc::new(Registry::new());
     let catalogue = catalogue::parse(&text, Path::new("."), &*registry, &Plain)
         .unwrap_or_else(|problems| panic!("{}", catalogue::report("test", &problems)));
-    let catalogue = CatalogueHandle::new(catalogue);
+    let catalogue = into_force(catalogue);
     let deps = ValidationDeps {
         registry: registry.clone(),
         catalogue: catalogue.clone(),
@@ -193,6 +198,35 @@ async fn unknown_providers_and_sources_are_404() {
     assert_eq!(fixture.judge(request.clone()).await.http_status, 404, "the source is of another provider");
     request.provider = "nope".into();
     assert_eq!(fixture.judge(request).await.reason, "UNKNOWN_PROVIDER");
+}
+
+/// The edge has acknowledged it by what it knew, which can be newer than what validation knows.
+#[tokio::test]
+async fn p1_a_replay_is_refused_by_the_newest_catalogue_only() {
+    let (handle, mut asked) = CatalogueHandle::followed();
+    handle.replace(Catalogue::default());
+    let mut newest = None;
+    let fixture = fixture_with(|catalogue| {
+        newest = Some(catalogue);
+        handle.clone()
+    });
+    let request = fixture.request("strapi", "acme.blog", "blog-secret", 0);
+    assert_eq!(fixture.judge(request.clone()).await.http_status, 404, "whoever waits for it is told what is known");
+    let replay = || {
+        let request = pb::ValidateDeliveryRequest { replayed: true, ..request.clone() };
+        let mut client = fixture.client.clone();
+        tokio::spawn(async move { client.validate_delivery(request).await.map(tonic::Response::into_inner) })
+    };
+    let (unsure, ask) = (replay(), asked.recv().await.expect("asked"));
+    ask.send(false).expect("somebody waits");
+    assert_eq!(unsure.await.expect("ended").expect_err("nobody knows").code(), tonic::Code::Unavailable);
+    let (unknown, ask) = (replay(), asked.recv().await.expect("asked"));
+    ask.send(true).expect("somebody waits");
+    assert_eq!(unknown.await.expect("ended").expect("judged").reason, "UNKNOWN_SOURCE");
+    let (known, ask) = (replay(), asked.recv().await.expect("asked"));
+    handle.replace(newest.expect("parsed"));
+    ask.send(true).expect("somebody waits");
+    assert_eq!(known.await.expect("ended").expect("judged").verdict(), pb::Verdict::Accepted);
 }
 
 #[tokio::test]
