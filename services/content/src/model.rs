@@ -125,7 +125,7 @@ pub struct Delivery {
     pub headers: Vec<Header>,
     /// Size of the body.
     pub body_bytes: u64,
-    /// BLAKE3 of the body.
+    /// BLAKE3 of the body; SHA-256 if a version before schema 3 stored it.
     pub body_hash: [u8; 32],
     /// True while the raw body is kept.
     pub body_kept: bool,

@@ -404,3 +404,44 @@ fn value_of(row: &Row<'_>, name: &str) -> Result<Option<Value>, Error> {
     }
     Ok(None)
 }
+
+#[cfg(test)]
+mod tests {
+    use freshet_domain::DeliveryId;
+
+    use super::*;
+    use crate::store::contract::support::{at, client, source};
+
+    /// Its hash has another name there.
+    #[test]
+    fn a_delivery_of_an_earlier_version_is_read() {
+        let delivery = Delivery {
+            delivery: DeliveryId::generate(),
+            client: client("acme"),
+            source: source("blog"),
+            provider: "strapi".into(),
+            event: "entry.publish".into(),
+            received_at: at(1),
+            stored_at: at(2),
+            verdict: Verdict::Accepted,
+            reason: String::new(),
+            detail: String::new(),
+            proof: String::new(),
+            headers: Vec::new(),
+            body_bytes: 2,
+            body_hash: [7; 32],
+            body_kept: false,
+            duplicates: 0,
+            outcomes: Vec::new(),
+            traceparent: String::new(),
+            published_at: None,
+        };
+        let stored = StoredDelivery { delivery, body: None, first_published: None, partial: None, marks: Vec::new() };
+        let mut item = stored.item(&Outcomes::default(), &[], 60);
+        assert_eq!(StoredDelivery::read(&item).expect("read").delivery, stored.delivery);
+        let hash = item.remove("body_hash").expect("a hash");
+        assert!(StoredDelivery::read(&item).is_err(), "without any");
+        item.insert("body_sha256".to_owned(), hash);
+        assert_eq!(StoredDelivery::read(&item).expect("read").delivery, stored.delivery);
+    }
+}
