@@ -1,7 +1,7 @@
 //! `freshet`: every service in one process, and the operators' command line.
 
 use clap::Parser as _;
-use freshet_kit::Priority;
+use freshet_kit::processors;
 
 /// A delivery makes some hundred small allocations on one thread and frees them on another, which the C library's
 /// allocator answers with a lock.
@@ -15,6 +15,6 @@ fn main() -> std::io::Result<std::process::ExitCode> {
     let _ = nix::sys::prctl::set_thp_disable(true);
     let cli = freshet_suite::cli::Cli::parse();
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    let runtime = runtime.enable_all().on_thread_start(|| Priority::Answers.take()).build()?;
+    let runtime = processors::runtime(runtime.enable_all())?;
     Ok(runtime.block_on(freshet_suite::cli::run(cli)))
 }

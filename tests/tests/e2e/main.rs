@@ -8,6 +8,8 @@ mod flow;
 mod once;
 mod outage;
 mod privacy;
+#[cfg(target_os = "linux")]
+mod processors;
 mod restart;
 mod script;
 mod spool;

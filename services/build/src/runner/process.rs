@@ -74,12 +74,12 @@ impl ProcessRunner {
             Ok(plan) => plan,
             Err(error) => return RunOutcome::Failed(error),
         };
-        let (child, pipe) = match plan.start(job) {
+        let Started { child, group, pipe } = match plan.start(job).await {
             Ok(started) => started,
             Err(error) => return RunOutcome::Failed(plan.start_error(&error)),
         };
         let drain = Drain(tokio::spawn(drain(pipe, log.clone())));
-        let end = self.supervise(child, job.site.build.timeout, stop).await;
+        let end = self.supervise(child, group, job.site.build.timeout, stop).await;
         sweep::sweep(job.build).await;
         drain.finish(log).await;
         let note = |text: &str| log.lock().unwrap_or_else(PoisonError::into_inner).note(text);
@@ -102,8 +102,7 @@ impl ProcessRunner {
         }
     }
 
-    async fn supervise(&self, mut child: Child, limit: Duration, stop: &CancellationToken) -> End {
-        let group = Group::of(&child);
+    async fn supervise(&self, mut child: Child, group: Group, limit: Duration, stop: &CancellationToken) -> End {
         let end = tokio::select! {
             status = child.wait() => End::Exited(status),
             () = tokio::time::sleep(limit) => End::TimedOut,
@@ -159,7 +158,7 @@ impl Plan {
         Ok(Self { program, arguments: words.collect(), shown, output: directory.join(output), directory, home })
     }
 
-    fn start(&self, job: &BuildJob) -> std::io::Result<(Child, std::io::PipeReader)> {
+    async fn start(&self, job: &BuildJob) -> std::io::Result<Started> {
         // One pipe for both, so that the log has the order in which the lines were printed.
         let (reader, writer) = std::io::pipe()?;
         let mut command = Command::new(&self.program);
@@ -173,9 +172,14 @@ impl Plan {
             .stderr(writer)
             .process_group(0)
             .kill_on_drop(true);
-        let child = command.spawn()?;
-        nice::group(child.id());
-        Ok((child, reader))
+        // Not by a worker of the runtime, whose processor the build would have to keep to, see `freshet_kit::processors`.
+        let start = move || {
+            let child = command.spawn()?;
+            let group = Group::of(&child);
+            nice::group(child.id());
+            Ok(Started { child, group, pipe: reader })
+        };
+        tokio::task::spawn_blocking(start).await.map_err(std::io::Error::other)?
     }
 
     fn start_error(&self, error: &std::io::Error) -> String {
@@ -191,6 +195,15 @@ impl Plan {
     fn output(&self) -> Output {
         Output::Folder(OutputFolder { folder: self.output.clone(), inside: self.directory.clone(), owned: false })
     }
+}
+
+/// A command that runs.
+struct Started {
+    child: Child,
+    /// Ends with this, also if nobody waits for the start any more.
+    group: Group,
+    /// What it prints.
+    pipe: std::io::PipeReader,
 }
 
 /// A folder of the site's own that only this user can read. It stays between builds: package managers keep their

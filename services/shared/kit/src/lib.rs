@@ -14,6 +14,7 @@ pub mod lifecycle;
 pub mod logging;
 pub mod page;
 pub mod priority;
+pub mod processors;
 pub mod retry;
 pub mod rpc;
 pub mod secret;

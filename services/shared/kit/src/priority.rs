@@ -31,8 +31,9 @@ impl Priority {
 
     /// Gives it to the calling thread, for good: what has given way cannot claim it back. On Linux only, where a thread
     /// has a priority of its own; elsewhere this would be the whole process. Where the system does not let it, the thread
-    /// runs as it is.
+    /// runs as it is. It runs on [every processor](crate::processors::all), also if a worker of the runtime started it.
     pub fn take(self) {
+        crate::processors::all();
         #[cfg(target_os = "linux")]
         match self {
             Self::Answers => linux::ask_for_short_slices(),

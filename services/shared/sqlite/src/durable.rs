@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
+use freshet_kit::processors;
+
 use crate::DbError;
 use crate::checkpoint::LogPages;
 use crate::group::{Deliver, Job};
@@ -111,6 +113,7 @@ struct Thread {
 
 impl Thread {
     fn run(mut self, committed: &mpsc::Receiver<Vec<Deliver>>) {
+        processors::all();
         while let Ok(mut delivers) = committed.recv() {
             let mut groups = 1;
             // Groups that were committed meanwhile become durable by the same sync.

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use freshet_kit::error::chain;
-use freshet_kit::{Error, ErrorKind, Priority};
+use freshet_kit::{Error, ErrorKind, Priority, processors};
 use freshet_sqlite::{Begun, DbError};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
@@ -82,7 +82,10 @@ impl Threads {
             keeper.run(&queue);
         })?;
         // It has little to do, and takes a lock that answers need: the tables' writer gives way instead.
-        let applier = named("content-apply").spawn(move || applier.run())?;
+        let applier = named("content-apply").spawn(move || {
+            processors::all();
+            applier.run();
+        })?;
         Ok(Self { arrivals, jobs: Mutex::new(Some(jobs)), keeper: Some(keeper), applier: Some(applier) })
     }
 
