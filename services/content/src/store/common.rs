@@ -1,6 +1,6 @@
 //! What every engine does in the same way.
 
-use freshet_domain::{Change, DeliveryId, EntryKey, Kind, Retention, SourceVersion, Timestamp, Verdict};
+use freshet_domain::{Change, DeliveryId, EntryKey, Kind, PartsHash, Retention, SourceVersion, Timestamp, Verdict};
 use sha2::{Digest as _, Sha256};
 
 use super::codec::Outcomes;
@@ -8,14 +8,7 @@ use crate::model::{Invalidation, NewDelivery};
 
 /// A key is remembered for its client and source only (P7).
 pub(super) fn mark(delivery: &NewDelivery, key: &str) -> [u8; 16] {
-    let mut hasher = blake3::Hasher::new();
-    for part in [delivery.client.as_str(), delivery.source.as_str(), key] {
-        hasher.update(&(part.len() as u64).to_be_bytes());
-        hasher.update(part.as_bytes());
-    }
-    let mut mark = [0; 16];
-    hasher.finalize_xof().fill(&mut mark);
-    mark
+    PartsHash::of(&[delivery.client.as_str(), delivery.source.as_str(), key].map(str::as_bytes)).finish()
 }
 
 /// What a body is known by, also when it is not kept.

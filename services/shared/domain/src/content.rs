@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use crate::{SourceId, Timestamp};
+use crate::{PartsHash, SourceId, Timestamp};
 
 macro_rules! closed_enum {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $code:literal, $text:literal;)+ }) => {
@@ -194,11 +194,9 @@ pub struct Asset {
 pub struct ContentHash(pub [u8; 16]);
 
 impl ContentHash {
-    /// The first bytes of what was hashed.
-    pub fn finish(hasher: &blake3::Hasher) -> Self {
-        let mut out = [0; 16];
-        hasher.finalize_xof().fill(&mut out);
-        Self(out)
+    /// The hash of what a content is made of.
+    pub fn of(parts: PartsHash) -> Self {
+        Self(parts.finish())
     }
 }
 

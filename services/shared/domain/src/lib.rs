@@ -7,6 +7,7 @@ pub mod catalogue;
 pub mod content;
 pub mod delivery;
 pub mod id;
+pub mod parts;
 pub mod time;
 
 pub use catalogue::Catalogue;
@@ -16,4 +17,5 @@ pub use content::{
 };
 pub use delivery::{Header, Retention, Verdict};
 pub use id::{BatchId, BuildId, ClientId, DeliveryId, IdError, SiteId, SourceId};
+pub use parts::PartsHash;
 pub use time::Timestamp;

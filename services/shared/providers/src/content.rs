@@ -1,6 +1,6 @@
 //! Building the normalised content of an entry.
 
-use freshet_domain::{Asset, ContentHash, EntryContent, EntryKey, Timestamp};
+use freshet_domain::{Asset, ContentHash, EntryContent, EntryKey, PartsHash, Timestamp};
 
 use crate::json::{Canonical, FieldError, Object};
 
@@ -37,19 +37,11 @@ impl ContentBuilder {
             self.tags.retain(|tag| seen.insert(tag.clone()));
         }
         let canonical = Canonical::of(object, skip, volatile)?;
-        let mut hasher = blake3::Hasher::new();
-        let mut part = |bytes: &[u8]| {
-            hasher.update(&(bytes.len() as u64).to_be_bytes());
-            hasher.update(bytes);
-        };
-        part(self.title.as_bytes());
-        part(self.slug.as_bytes());
-        part(&(self.tags.len() as u64).to_be_bytes());
-        for tag in &self.tags {
-            part(tag.as_bytes());
-        }
-        part(&self.also_hash);
-        part(&canonical.stable);
+        let tags = (self.tags.len() as u64).to_be_bytes();
+        let mut parts: Vec<&[u8]> = vec![self.title.as_bytes(), self.slug.as_bytes(), &tags];
+        parts.extend(self.tags.iter().map(String::as_bytes));
+        parts.extend([&self.also_hash[..], &canonical.stable]);
+        let content_hash = ContentHash::of(PartsHash::of(&parts));
         Ok(EntryContent {
             title: self.title,
             slug: self.slug,
@@ -59,7 +51,7 @@ impl ContentBuilder {
             fields_json: canonical.json.into(),
             provider_created_at: self.created_at,
             provider_updated_at: self.updated_at,
-            content_hash: ContentHash::finish(&hasher),
+            content_hash,
         })
     }
 }

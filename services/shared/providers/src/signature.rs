@@ -1,6 +1,7 @@
 //! Constant-time proofs.
 
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use freshet_domain::PartsHash;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
@@ -80,17 +81,12 @@ pub fn equal_secrets(left: &[u8], right: &[u8]) -> bool {
     blake3::hash(left) == blake3::hash(right)
 }
 
-/// A dedup key from parts: the first 16 bytes of a BLAKE3 over them, in hexadecimal. Each part is preceded by its
-/// length, so that no two lists of parts look alike.
+/// A dedup key from parts: the first 16 bytes of their hash, in hexadecimal.
 pub fn dedup_key(parts: &[&[u8]]) -> String {
-    let mut hasher = blake3::Hasher::new();
-    for part in parts {
-        hasher.update(&(part.len() as u64).to_be_bytes());
-        hasher.update(part);
-    }
+    let hash: [u8; 16] = PartsHash::of(parts).finish();
     let mut digits = [0; 32];
     // Cannot fail, since the lengths fit; `hex::encode` goes digit by digit and costs ten times as much.
-    let _ = hex::encode_to_slice(&hasher.finalize().as_bytes()[..16], &mut digits);
+    let _ = hex::encode_to_slice(hash, &mut digits);
     String::from_utf8_lossy(&digits).into_owned()
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use freshet_domain::{
     Change, ChangeEffect, ChangeOutcome, ClientId, ContentHash, DeliveryId, EntryContent, EntryKey, EntryStatus, Kind,
-    Retention, SourceId, SourceVersion, Timestamp, Verdict,
+    PartsHash, Retention, SourceId, SourceVersion, Timestamp, Verdict,
 };
 use freshet_proto::content::v1::IngestDeliveryRequest;
 use freshet_proto::convert;
@@ -53,7 +53,7 @@ pub fn content(text: &str) -> EntryContent {
         title: format!("Title {text}"),
         fields_json: Bytes::from(format!("{{\"text\":\"{text}\"}}")),
         provider_updated_at: Some(START),
-        content_hash: ContentHash::finish(blake3::Hasher::new().update(text.as_bytes())),
+        content_hash: ContentHash::of(PartsHash::of(&[text.as_bytes()])),
         ..EntryContent::default()
     }
 }

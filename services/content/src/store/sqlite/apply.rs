@@ -1,6 +1,6 @@
 //! One change against the stored entry: reads its head, asks the rules, writes what they say.
 
-use freshet_domain::{Change, ChangeEffect, ChangeOp, EntryKey, EntryStatus, SourceVersion};
+use freshet_domain::{Change, ChangeEffect, ChangeOp, EntryKey, EntryStatus, PartsHash, SourceVersion};
 use freshet_sqlite::DbError;
 use prost::Message as _;
 use rusqlite::{ToSql, params};
@@ -350,14 +350,8 @@ fn tags_print(tags: &[String]) -> i64 {
     if tags.is_empty() {
         return 0;
     }
-    let mut hasher = blake3::Hasher::new();
-    for tag in tags {
-        hasher.update(&(tag.len() as u64).to_be_bytes());
-        hasher.update(tag.as_bytes());
-    }
-    let mut print = [0; 8];
-    hasher.finalize_xof().fill(&mut print);
-    i64::from_be_bytes(print) | 1
+    let parts: Vec<&[u8]> = tags.iter().map(String::as_bytes).collect();
+    i64::from_be_bytes(PartsHash::of(&parts).finish()) | 1
 }
 
 /// The five columns of an entry's key.
