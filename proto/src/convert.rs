@@ -93,7 +93,8 @@ fn key_into_proto(key: domain::EntryKey) -> pb::EntryKey {
 /// An entry key. Type and id must be there and at most 500 bytes; a locale at most 50.
 pub fn key_from_proto(key: pb::EntryKey) -> Result<domain::EntryKey, InvalidField> {
     let source = id("source_id", &key.source_id)?;
-    for (field, text, max) in [("type", &key.r#type, 500), ("id", &key.id, 500), ("locale", &key.locale, 50)] {
+    let (name, locale) = (domain::EntryKey::NAME_BYTES_MAX, domain::EntryKey::LOCALE_BYTES_MAX);
+    for (field, text, max) in [("type", &key.r#type, name), ("id", &key.id, name), ("locale", &key.locale, locale)] {
         if text.len() > max {
             return Err(InvalidField::new(field, format!("is longer than {max} bytes")));
         }

@@ -28,6 +28,9 @@ pub struct Incoming {
     pub content_hash: Option<ContentHash>,
     /// False for content that no site shows.
     pub build_relevant: bool,
+    /// The content is a file of a repository. Entries only name those that were touched, so a site can show what nothing
+    /// is stored of.
+    pub is_file: bool,
 }
 
 /// What to write.
@@ -126,6 +129,8 @@ reasons!(
     RedactedNothing = 18, "There was nothing to remove under this key.";
     /// A change that no site shows was stored.
     NotBuildRelevant = 19, "Stored; no site shows this kind of content.";
+    /// A file that no earlier push named went away.
+    FileDeleted = 20, "The file was deleted from the repository.";
 );
 
 /// What a change does to one entry. Redactions are decided by [`decide_redaction`].
@@ -162,6 +167,7 @@ pub fn decide(stored: Option<Stored>, incoming: &Incoming) -> Decision {
             }
         }
         ChangeOp::Delete | ChangeOp::Redact => match status {
+            None if incoming.is_file => published(Write::Tombstone, Reason::FileDeleted),
             None => decision(Write::Tombstone, ChangeEffect::Unchanged, Reason::NothingStored),
             Some(EntryStatus::Published) => published(Write::Tombstone, Reason::Deleted),
             Some(EntryStatus::Draft) => decision(Write::Tombstone, ChangeEffect::Stored, Reason::DraftDeleted),
@@ -211,11 +217,18 @@ mod tests {
 
     fn upsert(status: EntryStatus, version: i64, hash: u8) -> Incoming {
         let content_hash = Some(ContentHash([hash; 16]));
-        Incoming { op: ChangeOp::Upsert, status, version: at(version), content_hash, build_relevant: true }
+        Incoming {
+            op: ChangeOp::Upsert,
+            status,
+            version: at(version),
+            content_hash,
+            build_relevant: true,
+            is_file: false,
+        }
     }
 
     fn bare(op: ChangeOp, version: i64) -> Incoming {
-        Incoming { op, status: EntryStatus::Deleted, version: at(version), content_hash: None, build_relevant: true }
+        Incoming { op, content_hash: None, ..upsert(EntryStatus::Deleted, version, 0) }
     }
 
     #[test]
@@ -238,6 +251,7 @@ mod tests {
             (upsert(Draft, 6, 2), [Sto, Pub, Pub, Sto, Sto]),
             (bare(ChangeOp::Delete, 6), [Unc, Pub, Pub, Sto, Unc]),
             (bare(ChangeOp::Delete, 4), [Unc, Stale, Stale, Stale, Stale]),
+            (Incoming { is_file: true, ..bare(ChangeOp::Delete, 6) }, [Pub, Pub, Pub, Sto, Unc]),
             (bare(ChangeOp::Touch, 6), [Pub, Pub, Pub, Pub, Pub]),
             (bare(ChangeOp::Touch, 4), [Pub, Stale, Stale, Stale, Stale]),
         ];

@@ -135,6 +135,12 @@ impl EntryKey {
     /// Stands for every type or every id: touches of an unknown entry, redaction of a whole source.
     pub const ANY: &'static str = "*";
 
+    /// So long may a type or an id be.
+    pub const NAME_BYTES_MAX: usize = 500;
+
+    /// So long may a locale be.
+    pub const LOCALE_BYTES_MAX: usize = 50;
+
     /// A key without a locale.
     pub fn new(source: SourceId, entry_type: impl Into<String>, id: impl Into<String>) -> Self {
         Self { source, entry_type: entry_type.into(), id: id.into(), locale: String::new() }

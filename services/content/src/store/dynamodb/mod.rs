@@ -34,7 +34,7 @@ use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
 use bytes::Bytes;
 use freshet_aws::{Headers, Objects};
-use freshet_domain::{ChangeOp, ClientId, DeliveryId, EntryKey, Retention, Timestamp};
+use freshet_domain::{ChangeOp, ClientId, DeliveryId, EntryKey, Kind, Retention, Timestamp};
 use freshet_kit::Error;
 
 use self::commit::Lane;
@@ -208,6 +208,7 @@ async fn prepare(shared: &Shared, mut delivery: NewDelivery) -> Result<Prepared,
             version: change.version,
             content_hash: change.content.as_ref().map(|content| content.content_hash),
             build_relevant: change.build_relevant,
+            is_file: change.kind == Kind::File,
         };
         let content = match change.content {
             Some(content) => {

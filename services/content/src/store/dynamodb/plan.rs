@@ -356,6 +356,7 @@ impl<'a> Plan<'a> {
             version: stored.as_ref().map_or(version, |state| state.version.max(version)),
             content_hash: None,
             build_relevant: false,
+            is_file: false,
         };
         let change = NewChange { key, incoming, kind, lane: 0, content: None };
         self.put_whole(delivery, &change, stored, EntryStatus::Deleted);

@@ -1,6 +1,6 @@
 //! One change against the stored entry: reads its head, asks the rules, writes what they say.
 
-use freshet_domain::{Change, ChangeEffect, ChangeOp, EntryKey, EntryStatus, PartsHash, SourceVersion};
+use freshet_domain::{Change, ChangeEffect, ChangeOp, EntryKey, EntryStatus, Kind, PartsHash, SourceVersion};
 use freshet_sqlite::DbError;
 use prost::Message as _;
 use rusqlite::{ToSql, params};
@@ -41,6 +41,7 @@ impl PreparedChange {
             version: change.version,
             content_hash: change.content.as_ref().map(|content| content.content_hash),
             build_relevant: change.build_relevant,
+            is_file: change.kind == Kind::File,
         };
         let content = change.content.map(|mut content| {
             let details = Details::take(&mut content);
@@ -220,6 +221,7 @@ impl Applier<'_, '_> {
             version,
             content_hash: None,
             build_relevant: false,
+            is_file: false,
         };
         let change = PreparedChange { key: key.clone(), incoming, kind, lane: 0, content: None };
         self.put(&change, head, EntryStatus::Deleted)

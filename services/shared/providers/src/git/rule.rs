@@ -123,32 +123,34 @@ fn append_changes(
     received_at: Timestamp,
     changes: &mut Vec<Change>,
 ) {
-    let newest = push.commits.iter().filter_map(|commit| commit.at).max();
-    // A commit's time is set by whoever made it; one from the future would block every later change of its files.
-    let committed_at = newest.map_or(received_at, |at| at.min(received_at));
-    let at = push.pushed_at.unwrap_or(committed_at);
-    for (path, is_removed) in last_states(push, settings) {
+    // Not the commits' times: whoever makes a commit sets them, and a rebase keeps them, so a later push can have older
+    // ones. A delete has no rank before a touch either: of pushes in one second the one that came last counts.
+    let version = SourceVersion::at(push.pushed_at.unwrap_or(received_at));
+    let (states, are_all) = last_states(push, settings);
+    for (path, is_removed) in states {
         let key = EntryKey::new(source.clone(), ENTRY_TYPE, path);
         changes.push(if is_removed {
-            Change::delete(key, Kind::File, SourceVersion::deleted_at(at))
+            Change::delete(key, Kind::File, version)
         } else {
-            Change::touch(key, Kind::File, SourceVersion::at(at))
+            Change::touch(key, Kind::File, version)
         });
     }
     // Commits that were on another branch before can be old, but this push is new.
-    let is_known_to_the_end = push.complete
+    let is_known_to_the_end = are_all
+        && push.complete
         && !push.is_creation()
         && !push.commits.is_empty()
         && !push.commits.iter().any(|commit| commit.is_merge);
     if !is_known_to_the_end {
         let key = EntryKey::new(source.clone(), ENTRY_TYPE, EntryKey::ANY);
-        let version = SourceVersion::at(push.pushed_at.unwrap_or(received_at));
         changes.push(Change::touch(key, Kind::File, version));
     }
 }
 
-/// Each content file of the push once, in order of first mention, and whether it is gone in the end.
-fn last_states<'p>(push: &'p Push<'_>, settings: &GitSettings) -> Vec<(&'p str, bool)> {
+/// Each content file of the push once, in order of first mention, and whether it is gone in the end. False if there are
+/// files whose path is too long for an entry's id.
+fn last_states<'p>(push: &'p Push<'_>, settings: &GitSettings) -> (Vec<(&'p str, bool)>, bool) {
+    let mut are_all = true;
     let mut states: Vec<(&'p str, bool)> = Vec::new();
     let mut places: HashMap<&'p str, usize> = HashMap::new();
     for commit in &push.commits {
@@ -160,6 +162,10 @@ fn last_states<'p>(push: &'p Push<'_>, settings: &GitSettings) -> Vec<(&'p str, 
             if path.is_empty() || !settings.content.contain(path) {
                 continue;
             }
+            if path.len() > EntryKey::NAME_BYTES_MAX {
+                are_all = false;
+                continue;
+            }
             match places.entry(path) {
                 Entry::Occupied(place) => states[*place.get()].1 = is_removed,
                 Entry::Vacant(place) => {
@@ -169,5 +175,5 @@ fn last_states<'p>(push: &'p Push<'_>, settings: &GitSettings) -> Vec<(&'p str, 
             }
         }
     }
-    states
+    (states, are_all)
 }
