@@ -1,5 +1,7 @@
 //! What a document shows.
 
+use std::collections::HashSet;
+
 use freshet_domain::{Asset, EntryContent, EntryKey, SourceId};
 
 use super::settings::is_name;
@@ -65,6 +67,7 @@ fn search(source: &SourceId, files: Option<&FileStore<'_>>, raw: &str) -> Search
     const WANTED: [&str; 8] = ["_ref", "_dataset", "_type", "url", "mimeType", "alt", "width", "height"];
     let mut found = Search::default();
     let mut covers: Vec<Asset> = Vec::new();
+    let (mut addresses, mut referenced) = (HashSet::new(), HashSet::new());
     // A file's object ends before the picture's object around it, which has the text alternative and the name.
     let mut pending: Option<(usize, Asset)> = None;
     let mut dimensions = (0, 0);
@@ -73,8 +76,7 @@ fn search(source: &SourceId, files: Option<&FileStore<'_>>, raw: &str) -> Search
         if let Some((depth, mut asset)) = pending.take() {
             if depth == object.depth + 1 {
                 asset.alt = alt.text().unwrap_or_default().to_owned();
-                let known = found.assets.iter().chain(&covers).any(|other| other.url == asset.url);
-                match (known, COVERS.contains(&object.name)) {
+                match (!addresses.insert(asset.url.clone()), COVERS.contains(&object.name)) {
                     (true, _) => {}
                     (false, true) => covers.push(asset),
                     (false, false) => found.assets.push(asset),
@@ -100,7 +102,10 @@ fn search(source: &SourceId, files: Option<&FileStore<'_>>, raw: &str) -> Search
                 _ => None,
             };
             match asset {
-                Some(asset) if object.depth == 0 => found.assets.push(asset),
+                Some(asset) if object.depth == 0 => {
+                    addresses.insert(asset.url.clone());
+                    found.assets.push(asset);
+                }
                 Some(asset) => pending = Some((object.depth, asset)),
                 None => {}
             }
@@ -110,7 +115,7 @@ fn search(source: &SourceId, files: Option<&FileStore<'_>>, raw: &str) -> Search
         {
             // A reference names its target but not the target's type.
             let key = EntryKey::new(source.clone(), EntryKey::ANY, id);
-            if !found.references.contains(&key) {
+            if referenced.insert(key.clone()) {
                 found.references.push(key);
             }
         }

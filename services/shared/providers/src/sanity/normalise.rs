@@ -5,6 +5,7 @@
 //! for a body with content it only makes the document be fetched.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use freshet_domain::{Change, EntryKey, Kind, SourceId, SourceVersion, Timestamp};
 use serde::de::IgnoredAny;
@@ -134,12 +135,12 @@ impl<'r> Reading<'r> {
         };
         let ids = ids.as_object()?;
         let version = SourceVersion::at(self.at());
-        let mut changes: Vec<Change> = Vec::new();
+        let (mut changes, mut seen) = (Vec::new(), HashSet::new());
         for list in ["all", "created", "updated", "deleted"] {
             for id in ids.array(list)? {
                 let id = id.as_str()?;
                 let key = EntryKey::new(self.source.clone(), EntryKey::ANY, id.as_ref());
-                if !id.is_empty() && !is_unpublished(&id) && changes.iter().all(|change| change.key != key) {
+                if !id.is_empty() && !is_unpublished(&id) && seen.insert(key.clone()) {
                     changes.push(Change::touch(key, Kind::Document, version));
                 }
             }

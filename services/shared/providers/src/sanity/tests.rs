@@ -237,6 +237,18 @@ fn a_legacy_transaction_touches_each_published_document_once() {
     assert_eq!(normalised(r#"{"ids":{"all":[7]}}"#, &[]).expect_err("refused").field, "ids.all[0]");
 }
 
+/// Compared each with each, they would take a minute.
+#[test]
+fn p9_a_transaction_of_very_many_documents_is_understood_at_once() {
+    let ids: Vec<String> = (0..100_000).map(|number| format!(r#""document-{number}""#)).collect();
+    let ids = ids.join(",");
+    let body = format!(r#"{{"transactionId":"t","ids":{{"updated":[{ids}],"all":[{ids}]}}}}"#);
+    assert_eq!(normalised(&body, &[]).expect("understood").changes.len(), 100_000);
+    let references: Vec<String> = (0..100_000).map(|number| format!(r#"{{"_ref":"r{}"}}"#, number / 2)).collect();
+    let body = format!(r#"{{"_id":"d1","_type":"post","_rev":"r","list":[{}]}}"#, references.join(","));
+    assert_eq!(change(&body, &[]).content.expect("content").references.len(), 50_000);
+}
+
 #[test]
 fn what_is_not_json_is_malformed() {
     for body in ["", "{", "hello", "{\"_id\":\"d1\"", "\"d1"] {

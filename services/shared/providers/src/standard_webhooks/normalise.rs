@@ -1,5 +1,7 @@
 //! From `{"type", "timestamp", "data"}` to one change.
 
+use std::collections::HashSet;
+
 use freshet_domain::{Asset, Change, EntryKey, Kind, SourceId, SourceVersion, Timestamp};
 
 use super::mapping::Mapping;
@@ -87,10 +89,10 @@ fn content(
 
 /// Pictures: an address, an object with an address, or a list of either.
 fn assets(data: &Object<'_>) -> Vec<Asset> {
-    let mut assets: Vec<Asset> = Vec::new();
+    let (mut assets, mut seen) = (Vec::new(), HashSet::new());
     let mut add = |value: &Value<'_>| {
         if let Some(asset) = asset(value)
-            && assets.iter().all(|known| known.url != asset.url)
+            && seen.insert(asset.url.clone())
         {
             assets.push(asset);
         }

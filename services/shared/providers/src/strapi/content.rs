@@ -1,5 +1,7 @@
 //! What an entry or a file shows.
 
+use std::collections::HashSet;
+
 use freshet_domain::{Asset, EntryContent, EntryKey, SourceId};
 
 use super::MEDIA_TYPE;
@@ -81,7 +83,7 @@ struct Search {
 fn search(owner: &Owner<'_>, json: &str) -> Search {
     const WANTED: [&str; 8] = ["url", "mime", "width", "height", "alternativeText", "documentId", "id", "publishedAt"];
     let mut found = Search { assets: Vec::new(), files: Vec::new(), drafts: false, text_ids: Vec::new() };
-    let mut others = Vec::new();
+    let (mut others, mut seen) = (Vec::new(), HashSet::new());
     objects(json, WANTED, &CLOSED, &mut |object| {
         let [url, mime, width, height, alternative, document_id, id, published_at] = object.values;
         let row_id = document_id.id().or_else(|| id.id());
@@ -91,8 +93,7 @@ fn search(owner: &Owner<'_>, json: &str) -> Search {
             found.text_ids.extend_from_slice(text.as_bytes());
         }
         let (Some(url), Some(mime)) = (url.text().filter(|url| !url.is_empty()), mime.text()) else { return };
-        let known = found.assets.iter().chain(&others).any(|asset| asset.url == url);
-        if known {
+        if !seen.insert(url.to_owned()) {
             return;
         }
         let asset = Asset {
@@ -119,7 +120,7 @@ fn search(owner: &Owner<'_>, json: &str) -> Search {
 /// The entry in its other locales, as far as they are published. Each is an entry of its own, so its text is not
 /// stored here a second time.
 fn localizations(owner: &Owner<'_>, object: &Object<'_>) -> Vec<EntryKey> {
-    let mut keys: Vec<EntryKey> = Vec::new();
+    let (mut keys, mut seen) = (Vec::new(), HashSet::new());
     for item in object.array("localizations").unwrap_or_default() {
         let Ok(row) = item.as_object() else { continue };
         let locale = row.text_or_empty("locale");
@@ -130,7 +131,7 @@ fn localizations(owner: &Owner<'_>, object: &Object<'_>) -> Vec<EntryKey> {
         if let Some(id) = row_id(&row) {
             let key =
                 EntryKey { locale: locale.into_owned(), ..EntryKey::new(owner.source.clone(), owner.entry_type, id) };
-            if !keys.contains(&key) {
+            if seen.insert(key.clone()) {
                 keys.push(key);
             }
         }

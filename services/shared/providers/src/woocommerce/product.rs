@@ -1,5 +1,7 @@
 //! Products and their variations.
 
+use std::collections::HashSet;
+
 use freshet_domain::{Asset, EntryContent, EntryKey, SourceId, Timestamp};
 
 use super::secret::wp_specialchars_decode;
@@ -38,7 +40,7 @@ pub(super) fn entry_type(product: &Object<'_>) -> &'static str {
 
 /// Draws the content.
 pub(super) fn content(source: &SourceId, product: &Object<'_>, raw: &str) -> Result<EntryContent, FieldError> {
-    let mut references = Vec::new();
+    let (mut references, mut seen) = (Vec::new(), HashSet::new());
     for (member, entry_type) in [
         ("parent_id", PRODUCT),
         ("variations", VARIATION),
@@ -50,7 +52,7 @@ pub(super) fn content(source: &SourceId, product: &Object<'_>, raw: &str) -> Res
     ] {
         for id in ids(product, member) {
             let key = EntryKey::new(source.clone(), entry_type, id);
-            if !references.contains(&key) {
+            if seen.insert(key.clone()) {
                 references.push(key);
             }
         }
@@ -104,13 +106,13 @@ fn names(product: &Object<'_>) -> Vec<String> {
 }
 
 fn assets(product: &Object<'_>) -> Vec<Asset> {
-    let mut assets: Vec<Asset> = Vec::new();
+    let (mut assets, mut seen) = (Vec::new(), HashSet::new());
     let images = product.array("images").unwrap_or_default();
     // Version 3 of the variations' API has one `image`.
     for image in images.into_iter().chain(product.get("image")) {
         let Ok(image) = image.as_object() else { continue };
         let url = image.text_or_empty("src").into_owned();
-        if !url.is_empty() && assets.iter().all(|asset| asset.url != url) {
+        if !url.is_empty() && seen.insert(url.clone()) {
             let alt = wp_specialchars_decode(&image.text_or_empty("alt")).into_owned();
             assets.push(Asset { url, alt, ..Asset::default() });
         }
