@@ -37,6 +37,12 @@ pub(crate) struct Edge {
 /// half a second later.
 const JUDGED_AGAIN_MAX: Duration = Duration::from_millis(250);
 
+/// The same for keeping what content does not take.
+const QUARANTINED_MAX: Duration = Duration::from_millis(250);
+
+/// Why it is kept that way.
+const REFUSED: &str = "REFUSED_BY_CONTENT";
+
 /// Below this size a body is not worth counting against the memory bound.
 const SMALL_BODY_BYTES: usize = 64 << 10;
 
@@ -299,10 +305,6 @@ async fn keep_verified(
     verdict: Verdict,
     error: &Error,
 ) -> Response {
-    if spool::is_about_the_delivery(error) {
-        tracing::error!(delivery.id = %delivery.id, error = ?error, "content refuses a verified delivery");
-        return unavailable(edge, delivery, error);
-    }
     // Judged once more, free of charge: a copy of the judgement for this case would cost every delivery more than that.
     let question = validation::ValidateDeliveryRequest { replayed: true, ..arrived.question(delivery) };
     let judged = edge.deps.validation.validate_delivery(question);
@@ -310,9 +312,32 @@ async fn keep_verified(
         Ok(Ok(again)) if again.verdict == i32::from(verdict.code()) => {
             let (reason, status) = (again.reason.clone(), status_of(&again));
             let request = ingest_request(delivery, arrived.provider.clone(), again, arrived.body.clone());
+            if spool::is_about_the_delivery(error) {
+                return quarantine(edge, delivery, request, status, error).await;
+            }
             keep(edge, delivery, Spooled::Verified(request), &reason, status, error).await
         }
         // Validation is down as well, or the catalogue has just changed: the provider comes again.
+        _ => unavailable(edge, delivery, error),
+    }
+}
+
+/// Content will never take what is in the delivery: a name that is too long, for example. To come again would not help, so
+/// it is kept without its changes, for people to look at.
+async fn quarantine(
+    edge: &Edge,
+    delivery: &Delivery,
+    mut request: content::IngestDeliveryRequest,
+    status: u16,
+    error: &Error,
+) -> Response {
+    tracing::error!(delivery.id = %delivery.id, error = ?error, "content refuses a verified delivery");
+    request.verdict = Verdict::Quarantined.code().into();
+    request.reason = REFUSED.to_owned();
+    request.detail = error.message().to_owned();
+    request.changes.clear();
+    match tokio::time::timeout(QUARANTINED_MAX, edge.deps.content.ingest_delivery(request)).await {
+        Ok(Ok(stored)) => kept(edge, Verdict::Quarantined, status, REFUSED, &stored),
         _ => unavailable(edge, delivery, error),
     }
 }

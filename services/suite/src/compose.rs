@@ -167,7 +167,7 @@ impl Suite {
 
         let counters = Arc::new(Counters::default());
         let control = ControlDeps {
-            content: ContentServiceClient::new(to_content.clone()),
+            content: ContentServiceClient::new(to_content.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX),
             build: BuildServiceClient::new(to_build),
             validation: ValidationServiceClient::new(to_validation.clone()),
             catalogue: catalogue.clone(),

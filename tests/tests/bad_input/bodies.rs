@@ -1,5 +1,6 @@
 //! Bodies that are not what they should be, and some that only look odd.
 
+use freshet_proto::validation::v1::Verdict;
 use freshet_tests::catalogues::{SOON, client, secret};
 use freshet_tests::{Sample, TestSuite};
 
@@ -91,6 +92,41 @@ async fn a_missing_field_is_named() {
     changed("pages", "{", "{", Some("x-github-event")).await.problem(400).field("x-github-event");
     changed("pages", "\"ref\":", "\"r\":", None).await.problem(400).field("ref");
     assert_eq!(suite.clients.deliveries("tidewater").await, []);
+}
+
+/// It would be refused each time it comes again, so it is kept for people to look at.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_content_can_never_take_is_kept_in_quarantine() {
+    let suite = suite(&["journal"]).await;
+    for (id, more) in [
+        ("x".repeat(501), ""),
+        ("a".to_owned(), r#","locale":"a-locale-that-is-longer-than-any-that-there-is-in-the-world""#),
+    ] {
+        let answer = strapi(&suite, article(&id, more)).await.kept("quarantined");
+        let kept = suite.clients.delivery("tidewater", &answer.delivery_id()).await.expect("stored");
+        assert_eq!((kept.verdict(), kept.reason.as_str()), (Verdict::Quarantined, "REFUSED_BY_CONTENT"));
+        assert!(kept.detail.contains("is longer than"), "{}", kept.detail);
+    }
+    assert_eq!(suite.counted("unavailable"), 0);
+    strapi(&suite, article("good", "")).await.kept("accepted");
+}
+
+/// A push that names more files than gRPC's usual message can have.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_delivery_of_very_many_changes_has_a_receipt() {
+    let suite = suite(&["pages"]).await;
+    let source = suite.source("tidewater", "pages");
+    let sample = suite.sample(&source, Sample::new(0, 0));
+    let text = String::from_utf8_lossy(&sample.body).into_owned();
+    let files: Vec<String> = (0..40_000).map(|number| format!(r#""content/a-page-with-a-name/{number}.md""#)).collect();
+    let body = text.replacen("\"removed\":[", &format!("\"removed\":[{}", files.join(",")), 1);
+    let signature = hex::encode(mac(&secret("tidewater", "pages", "decap"), body.as_bytes()));
+    let mut sample = with_header(&sample, "x-hub-signature-256", Some(&format!("sha256={signature}")));
+    sample.body = body.into_bytes();
+    let answer = suite.post(&source, &sample).await;
+    assert_eq!(answer.status, 202, "{answer:?}");
+    let receipt = suite.clients.receipt("tidewater", &answer.delivery_id()).await.expect("it can be read");
+    assert!(receipt.changes.len() >= 40_000, "{}", receipt.changes.len());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
