@@ -99,6 +99,8 @@ fn judge_located(
 
     let kept = proof != Proof::NotNeeded;
     let source = &located.ready.source;
+    let archived =
+        || incoming.headers.iter().filter(|header| descriptor.archived_headers.contains(&header.name.as_str()));
     let mut judgement = match located.ready.adapter.normalise(&delivery) {
         Ok(normalised) => {
             let verdict = if normalised.ignored.is_some() { Verdict::Ignored } else { Verdict::Accepted };
@@ -118,8 +120,11 @@ fn judge_located(
             }
         }
         Err(refusal) if refusal.verdict == Verdict::Quarantined => {
-            let body_key = freshet_providers::signature::dedup_key(&[b"quarantined", incoming.body]);
-            Judgement { event: "unknown".into(), dedup_keys: vec![body_key], ..refused(Some(descriptor), refusal) }
+            // Some providers tell by a header what happened to what the body names, so equal bodies can be two events.
+            let mut parts: Vec<&[u8]> = vec![b"quarantined", incoming.body];
+            parts.extend(archived().flat_map(|header| [header.name.as_bytes(), &header.value]));
+            let key = freshet_providers::signature::dedup_key(&parts);
+            Judgement { event: "unknown".into(), dedup_keys: vec![key], ..refused(Some(descriptor), refusal) }
         }
         Err(refusal) => return Err(refusal),
     };
@@ -130,12 +135,7 @@ fn judge_located(
         (Some(key), proof) => format!("key:{}+{proof}", key.name),
         (None, proof) => proof.to_string(),
     };
-    judgement.archived_headers = incoming
-        .headers
-        .iter()
-        .filter(|header| descriptor.archived_headers.contains(&header.name.as_str()))
-        .cloned()
-        .collect();
+    judgement.archived_headers = archived().cloned().collect();
     Ok(judgement)
 }
 

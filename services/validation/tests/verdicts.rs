@@ -293,6 +293,28 @@ async fn woocommerce_pings_get_exactly_200_and_leave_no_trace() {
     assert_eq!(answer.client_id, "", "not to be stored");
 }
 
+/// Whatever happened is told by a header, so equal bodies can be two events.
+#[tokio::test]
+async fn what_is_not_understood_is_known_again_by_its_headers_too() {
+    let fixture = fixture();
+    let mut keys = Vec::new();
+    for topic in ["product.frobbed", "product.unfrobbed", "product.frobbed"] {
+        let mut request = with_key(fixture.request("woocommerce", "shop", "shop-secret", 1), "acme-key");
+        for header in &mut request.headers {
+            match header.name.as_str() {
+                "x-wc-webhook-topic" => header.value = topic.into(),
+                "x-wc-webhook-event" => header.value = topic.replace("product.", "").into(),
+                _ => {}
+            }
+        }
+        let answer = fixture.judge(request).await;
+        assert_eq!(answer.verdict(), pb::Verdict::Quarantined, "{answer:?}");
+        keys.push(answer.dedup_keys);
+    }
+    assert_ne!(keys[0], keys[1]);
+    assert_eq!(keys[0], keys[2]);
+}
+
 #[tokio::test]
 async fn providers_and_sources_are_described() {
     let mut client = fixture().client;
