@@ -19,6 +19,7 @@ use freshet_proto::validation::v1::{
 use freshet_providers::SampleDelivery;
 use freshet_sqlite::{Db, DbOptions};
 use freshet_tests::catalogues::{SOON, client, key};
+use freshet_tests::files::files_with;
 use freshet_tests::gate::{Gate, Path};
 use freshet_tests::{Answer, Sample, TestSuite, wait_for};
 use tokio::net::TcpListener;
@@ -167,6 +168,7 @@ async fn p1_p3_p9_while_everything_is_down_the_spool_keeps_the_order() {
         last = edge.post(&suite, &journal, &delivery, Some(KEY)).await.kept("spooled").delivery_id();
     }
     edge.wait_spool((5, 0)).await;
+    assert!(!files_with(folder.path(), b"api::article").is_empty());
 
     // Content alone is not enough for those that were not judged yet.
     edge.content.set(Path::Open);
@@ -175,6 +177,12 @@ async fn p1_p3_p9_while_everything_is_down_the_spool_keeps_the_order() {
     edge.validation.set(Path::Open);
     suite.clients.wait_live("tidewater", &last).await;
     edge.wait_spool((0, 0)).await;
+    // Nor is any of it left in the spool's files (promise P8).
+    wait_for("the spool to be empty to the last byte", || async {
+        let found = files_with(folder.path(), b"api::article");
+        if found.is_empty() { Ok(()) } else { Err(format!("{found:?}")) }
+    })
+    .await;
     let entries = suite.clients.entries("tidewater", "journal").await;
     // Each of the six states was stored, in their order.
     assert_eq!(entries.iter().map(|entry| entry.revision).collect::<Vec<_>>(), [6]);

@@ -1,5 +1,8 @@
 //! The spool in a SQLite file of its own, so that it works while the main database does not.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use async_trait::async_trait;
 use freshet_kit::{Error, ErrorKind};
 use freshet_proto::content::v1::IngestDeliveryRequest;
@@ -32,14 +35,49 @@ const ROWS_MAX: i64 = 100_000;
 #[derive(Clone)]
 pub struct SqliteSpool {
     db: Db,
+    /// The write-ahead log may have what was removed.
+    is_stained: Arc<AtomicBool>,
 }
 
 impl SqliteSpool {
-    /// Over a database that was opened with [`MIGRATIONS`]. Its rows can hold secrets in headers, so what is deleted is
-    /// overwritten.
+    /// Over a database that was opened with [`MIGRATIONS`]. Its rows can hold secrets in headers and personal data in
+    /// bodies, so what is deleted is overwritten, and the log is emptied once nothing waits any more.
     pub async fn new(db: Db) -> Result<Self, Error> {
         db.write(|connection| Ok(connection.execute_batch("PRAGMA secure_delete = ON")?)).await?;
-        Ok(Self { db })
+        Ok(Self { db, is_stained: Arc::new(AtomicBool::new(true)) })
+    }
+}
+
+impl SqliteSpool {
+    async fn read_oldest(&self, max: usize) -> Result<Vec<(i64, Spooled)>, Error> {
+        self.db
+            .read(move |connection| {
+                let mut statement = connection.prepare_cached(
+                    "SELECT number, delivery_id, traceparent, verified, request FROM spool
+                     WHERE aside IS NULL ORDER BY number LIMIT ?1",
+                )?;
+                let mut rows = statement.query([i64::try_from(max).unwrap_or(i64::MAX)])?;
+                let mut found = Vec::new();
+                while let Some(row) = rows.next()? {
+                    let bytes: Vec<u8> = row.get(4)?;
+                    let broken = |error: prost::DecodeError| {
+                        DbError::Job(Error::internal("a row of the spool cannot be read").with_source(error))
+                    };
+                    let spooled = if row.get(3)? {
+                        Spooled::Verified(IngestDeliveryRequest::decode(bytes.as_slice()).map_err(broken)?)
+                    } else {
+                        let id: String = row.get(1)?;
+                        Spooled::Unverified {
+                            id: id.parse().map_err(|_| Error::internal("a row of the spool has no delivery id"))?,
+                            traceparent: row.get(2)?,
+                            request: ValidateDeliveryRequest::decode(bytes.as_slice()).map_err(broken)?,
+                        }
+                    };
+                    found.push((row.get(0)?, spooled));
+                }
+                Ok(found)
+            })
+            .await
     }
 }
 
@@ -73,34 +111,12 @@ impl Spool for SqliteSpool {
     }
 
     async fn oldest(&self, max: usize) -> Result<Vec<(i64, Spooled)>, Error> {
-        self.db
-            .read(move |connection| {
-                let mut statement = connection.prepare_cached(
-                    "SELECT number, delivery_id, traceparent, verified, request FROM spool
-                     WHERE aside IS NULL ORDER BY number LIMIT ?1",
-                )?;
-                let mut rows = statement.query([i64::try_from(max).unwrap_or(i64::MAX)])?;
-                let mut found = Vec::new();
-                while let Some(row) = rows.next()? {
-                    let bytes: Vec<u8> = row.get(4)?;
-                    let broken = |error: prost::DecodeError| {
-                        DbError::Job(Error::internal("a row of the spool cannot be read").with_source(error))
-                    };
-                    let spooled = if row.get(3)? {
-                        Spooled::Verified(IngestDeliveryRequest::decode(bytes.as_slice()).map_err(broken)?)
-                    } else {
-                        let id: String = row.get(1)?;
-                        Spooled::Unverified {
-                            id: id.parse().map_err(|_| Error::internal("a row of the spool has no delivery id"))?,
-                            traceparent: row.get(2)?,
-                            request: ValidateDeliveryRequest::decode(bytes.as_slice()).map_err(broken)?,
-                        }
-                    };
-                    found.push((row.get(0)?, spooled));
-                }
-                Ok(found)
-            })
-            .await
+        let found = self.read_oldest(max).await?;
+        // Whoever replays asks again and again, so what is not possible now comes later.
+        if found.is_empty() && self.is_stained.swap(false, Ordering::SeqCst) && !self.db.scrub_log().await {
+            self.is_stained.store(true, Ordering::SeqCst);
+        }
+        Ok(found)
     }
 
     async fn remove(&self, number: i64) -> Result<(), Error> {
@@ -109,7 +125,9 @@ impl Spool for SqliteSpool {
                 connection.prepare_cached("DELETE FROM spool WHERE number = ?1")?.execute([number])?;
                 Ok(())
             })
-            .await
+            .await?;
+        self.is_stained.store(true, Ordering::SeqCst);
+        Ok(())
     }
 
     async fn set_aside(&self, number: i64, reason: &str) -> Result<(), Error> {

@@ -260,9 +260,18 @@ impl Db {
         self.shared.read(job)
     }
 
-    /// The file.
-    pub fn path(&self) -> &Path {
-        &self.shared.path
+    /// Copies the write-ahead log into the database and empties it, so that no page of it is left from before something
+    /// was removed. True if that was possible; a reader in the middle of something old can be in the way for a while.
+    pub async fn scrub_log(&self) -> bool {
+        let path = self.shared.path.clone();
+        let attempt = move || -> rusqlite::Result<bool> {
+            let connection = Connection::open(path)?;
+            // Writers wait while this does: not for long.
+            connection.busy_timeout(Duration::from_millis(200))?;
+            let busy: i64 = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+            Ok(busy == 0)
+        };
+        tokio::task::spawn_blocking(move || attempt().unwrap_or(false)).await.unwrap_or(false)
     }
 }
 

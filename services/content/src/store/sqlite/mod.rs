@@ -205,8 +205,7 @@ impl SqliteStore {
         if !self.threads.clear().await {
             return Ok(false);
         }
-        let path = self.tables.db.path().to_owned();
-        let scrubbed = tokio::task::spawn_blocking(move || redact::scrub_log(&path)).await.unwrap_or(false);
+        let scrubbed = self.tables.db.scrub_log().await;
         if scrubbed {
             self.tables.write(|connection, _| Ok(sql::VALUE_PUT.on(connection)?.execute((SCRUB, 0))?)).await?;
         }

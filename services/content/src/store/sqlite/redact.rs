@@ -3,10 +3,7 @@
 //! Content is freed under `secure_delete`, so SQLite writes zeros over it; bodies are overwritten in their segments
 //! before the commit. A crash in between leaves a row that says a body is kept whose digest does not match: readers see
 //! no body then, and the request is repeated because it was not answered. The write-ahead log still has old pages after
-//! the commit; [`scrub_log`] empties it.
-
-use std::path::Path;
-use std::time::Duration;
+//! the commit; [`freshet_sqlite::Db::scrub_log`] empties it.
 
 use freshet_domain::{ClientId, EntryKey, EntryStatus, SourceId, Verdict};
 use freshet_sqlite::DbError;
@@ -133,17 +130,4 @@ pub(super) fn covered_entries(
         }
     }
     Ok(entries)
-}
-
-/// Copies the write-ahead log into the database and empties it, so that pages from before the redaction are gone. True
-/// if that was possible; a reader in the middle of something old can be in the way for a while.
-pub(super) fn scrub_log(path: &Path) -> bool {
-    let attempt = || -> rusqlite::Result<bool> {
-        let connection = Connection::open(path)?;
-        // Writers wait while this does: not for long.
-        connection.busy_timeout(Duration::from_millis(200))?;
-        let busy: i64 = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
-        Ok(busy == 0)
-    };
-    attempt().unwrap_or(false)
 }
