@@ -48,6 +48,10 @@ pub(super) fn normalise(source: &SourceId, delivery: &RawDelivery<'_>) -> Result
         body: &body,
         event: &event,
     };
+    if context.is_about_an_account() {
+        // Against its documentation, Strapi sends users with e-mail address and role.
+        return Ok(context.ignored("IRRELEVANT_EVENT", "user accounts are not content").without_body());
+    }
     match event.as_ref() {
         "trigger-test" => Ok(context.ignored("TEST", "the Trigger button sends no content")),
         "media.create" | "media.update" | "media.delete" => context.media(),
@@ -87,12 +91,14 @@ impl Context<'_> {
         Normalised::changes(self.event, self.dedup_keys, vec![change])
     }
 
+    /// Whatever happened to it: no event of it may be kept, also none that is not known.
+    fn is_about_an_account(&self) -> bool {
+        let uid = self.body.opt_str("uid").ok().flatten().unwrap_or_default();
+        uid.starts_with("plugin::users-permissions.") || uid.starts_with("admin::")
+    }
+
     fn entry(self) -> Result<Normalised, Refusal> {
         let uid = self.body.opt_str("uid")?.unwrap_or_default();
-        if uid.starts_with("plugin::users-permissions.") || uid.starts_with("admin::") {
-            // Against its documentation, Strapi sends users with e-mail address and role.
-            return Ok(self.ignored("IRRELEVANT_EVENT", "user accounts are not content").without_body());
-        }
         if uid.starts_with("plugin::upload.") {
             return Ok(self.ignored("IRRELEVANT_EVENT", "files come with media events, folders are not content"));
         }

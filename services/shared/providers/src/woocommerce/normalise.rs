@@ -98,8 +98,9 @@ pub(super) fn normalise(source: &SourceId, delivery: &RawDelivery<'_>) -> Result
             let modified_at = time_gmt(&body, "date_modified_gmt");
             let at = match modified_at {
                 // Taking something out of the trash does not touch its date, and the deletion was dated by our clock.
-                Some(at) if event == "restored" => at.max(delivery.received_at),
-                Some(at) => at,
+                Some(_) if event == "restored" => delivery.received_at,
+                // Deletions have our time: a shop whose clock is ahead must not be newer than its own deletion.
+                Some(at) => at.min(delivery.received_at),
                 None => delivery.received_at,
             };
             vec![upserted(source, is_order, &body, &id, SourceVersion::at(at), delivery)?]

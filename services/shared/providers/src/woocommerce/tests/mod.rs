@@ -32,11 +32,11 @@ fn signed(topic: &str, body: &str) -> TestDelivery {
 
 fn product(more: &str) -> String {
     format!(
-        r#"{{"id":68,"name":"Cup &amp; Saucer","slug":"cup","permalink":"https:\/\/shop.test\/cup\/","date_created_gmt":"2026-11-20T10:00:00","date_modified":"2026-11-24T12:59:50","date_modified_gmt":"2026-11-24T11:59:50","type":"simple","status":"publish","parent_id":0{more}}}"#
+        r#"{{"id":68,"name":"Cup &amp; Saucer","slug":"cup","permalink":"https:\/\/shop.test\/cup\/","date_created_gmt":"2026-11-20T10:00:00","date_modified":"2026-11-23T12:59:50","date_modified_gmt":"2026-11-23T11:59:50","type":"simple","status":"publish","parent_id":0{more}}}"#
     )
 }
 
-const ORDER: &str = r#"{"id":75,"number":"75-A","status":"pending","currency":"EUR","total":"38.05","date_modified_gmt":"2026-11-24T11:59:50","billing":{"first_name":"Ada","email":"ada@example.test"},"customer_note":"Please ring","customer_ip_address":"10.0.0.1","meta_data":[{"key":"phone","value":"+49"}],"line_items":[{"id":19,"name":"Gift for Eve","product_id":68,"variation_id":71,"quantity":2,"total":"33.15","meta_data":[{"value":"Engraving: Eve"}]}]}"#;
+const ORDER: &str = r#"{"id":75,"number":"75-A","status":"pending","currency":"EUR","total":"38.05","date_modified_gmt":"2026-11-23T11:59:50","billing":{"first_name":"Ada","email":"ada@example.test"},"customer_note":"Please ring","customer_ip_address":"10.0.0.1","meta_data":[{"key":"phone","value":"+49"}],"line_items":[{"id":19,"name":"Gift for Eve","product_id":68,"variation_id":71,"quantity":2,"total":"33.15","meta_data":[{"value":"Engraving: Eve"}]}]}"#;
 
 fn normalised(delivery: &TestDelivery) -> Result<Normalised, Refusal> {
     delivery.normalise(&*prepared(&WooCommerce, &[SECRET], &[]))

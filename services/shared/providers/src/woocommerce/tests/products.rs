@@ -1,7 +1,7 @@
 use super::*;
 
 fn modified_at() -> Timestamp {
-    Timestamp::parse_rfc3339("2026-11-24T11:59:50Z").expect("time")
+    Timestamp::parse_rfc3339("2026-11-23T11:59:50Z").expect("time")
 }
 
 #[test]
@@ -41,9 +41,17 @@ fn a_restored_product_is_later_than_its_deletion() {
     let back = normalised(&signed("product.restored", &product("")).at(NOON.plus(Duration::from_millis(1))))
         .expect("understood");
     assert!(back.changes[0].version > gone.version);
-    let future = product("").replace("2026-11-24T11:59:50", "2026-11-24T12:00:09");
-    let back = change("product.restored", &future);
-    assert_eq!(back.version, SourceVersion::at(Timestamp::parse_rfc3339("2026-11-24T12:00:09Z").expect("time")));
+}
+
+/// A forced deletion sends nothing at all, so the one that comes must not be lost.
+#[test]
+fn p3_a_shop_whose_clock_is_ahead_can_delete() {
+    let ahead = product("").replace("2026-11-23T11:59:50", "2026-11-23T12:00:39");
+    for event in ["product.created", "product.updated", "product.restored"] {
+        assert!(change(event, &ahead).version < change("product.deleted", r#"{"id":68}"#).version, "{event}");
+    }
+    let behind = change("product.updated", &product(""));
+    assert_eq!(behind.version, SourceVersion::at(Timestamp::parse_rfc3339("2026-11-23T11:59:50Z").expect("time")));
 }
 
 #[test]
