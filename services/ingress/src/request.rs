@@ -58,13 +58,12 @@ pub(crate) fn headers(headers: &HeaderMap) -> Vec<pb::Header> {
 /// Refuses what the edge would have to unpack: a few bytes could become gigabytes, and a signature covers the bytes
 /// that were sent.
 pub(crate) fn check_encoding(headers: &HeaderMap) -> Result<(), Response> {
-    match headers.get(header::CONTENT_ENCODING) {
-        None => Ok(()),
-        Some(value) if value.as_bytes().eq_ignore_ascii_case(b"identity") => Ok(()),
-        Some(_) => Err(Problem::new(415, "UNSUPPORTED_CONTENT_ENCODING", "send the body uncompressed")
-            .field("content-encoding")
-            .response()),
+    let mut encodings = headers.get_all(header::CONTENT_ENCODING).iter();
+    if encodings.all(|value| value.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return Ok(());
     }
+    let problem = Problem::new(415, "UNSUPPORTED_CONTENT_ENCODING", "send the body uncompressed");
+    Err(problem.field("content-encoding").response())
 }
 
 /// The sender's W3C `traceparent` if it is well formed.

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use bytes::Bytes;
@@ -88,19 +89,29 @@ impl Edge {
 /// `/webhook/{provider}`
 pub(crate) async fn without_source(
     State(edge): State<Arc<Edge>>,
-    Path(provider): Path<String>,
+    path: Result<Path<String>, PathRejection>,
     request: Request<axum::body::Body>,
 ) -> Response {
-    receive(&edge, provider, String::new(), request).await
+    match path {
+        Ok(Path(provider)) => receive(&edge, provider, String::new(), request).await,
+        Err(_) => not_text(),
+    }
 }
 
 /// `/webhook/{provider}/{source}`
 pub(crate) async fn with_source(
     State(edge): State<Arc<Edge>>,
-    Path((provider, source)): Path<(String, String)>,
+    path: Result<Path<(String, String)>, PathRejection>,
     request: Request<axum::body::Body>,
 ) -> Response {
-    receive(&edge, provider, source, request).await
+    match path {
+        Ok(Path((provider, source))) => receive(&edge, provider, source, request).await,
+        Err(_) => not_text(),
+    }
+}
+
+fn not_text() -> Response {
+    Problem::new(400, "BAD_PATH", "the path is not UTF-8 after its `%` are decoded").field("path").response()
 }
 
 /// A webhook within its span, measured.
@@ -136,6 +147,7 @@ async fn take(
 
     let Some(limit) = edge.body_limit(&provider).await else {
         counters.add(&counters.unknown);
+        discard(edge, &head, http_body).await;
         return Problem::new(404, "UNKNOWN_PROVIDER", "there is no provider of that name").response();
     };
     let (bytes, _memory) = match take_body(edge, &head, http_body, limit).await {
@@ -159,14 +171,19 @@ async fn take_body(
     let memory = match admit(edge, head, limit) {
         Ok(memory) => memory,
         Err(refusal) => {
-            // Whoever asked first whether to send the body is told not to.
-            if !head.headers.contains_key(http::header::EXPECT) {
-                body::discard(http_body, &edge.deps.config).await;
-            }
+            discard(edge, head, http_body).await;
             return Err(refusal);
         }
     };
     Ok((body::read(http_body, limit, &edge.deps.config).await?, memory))
+}
+
+/// Takes the body of a refused request, so that its sender sees the answer.
+async fn discard(edge: &Edge, head: &http::request::Parts, http_body: axum::body::Body) {
+    // Whoever asked first whether to send the body is told not to.
+    if !head.headers.contains_key(http::header::EXPECT) {
+        body::discard(http_body, &edge.deps.config).await;
+    }
 }
 
 /// Decides by the head alone whether the body may come in, and reserves the memory for it.

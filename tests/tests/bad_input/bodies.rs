@@ -2,9 +2,10 @@
 
 use freshet_proto::validation::v1::Verdict;
 use freshet_tests::catalogues::{SOON, client, secret};
+use freshet_tests::raw::exchange;
 use freshet_tests::{Sample, TestSuite};
 
-use crate::{article, base64, mac, strapi, with_header};
+use crate::{article, base64, mac, strapi, strapi_request, with_header};
 
 async fn suite(sources: &[&str]) -> TestSuite {
     TestSuite::start(client("tidewater", sources, SOON)).await
@@ -203,6 +204,11 @@ async fn what_would_have_to_be_unpacked_is_refused() {
             answer.problem(415).field("content-encoding");
         }
     }
+    let request = strapi_request(&article("twice", ""), "content-encoding: identity\r\ncontent-encoding: gzip\r\n");
+    assert_eq!(exchange(suite.http_address, request).await.status, 415);
+    // Read to the end, or the sender would see a broken connection.
+    let url = format!("{}/webhook/nobody/journal", suite.http);
+    suite.poster.send("POST", &url, &[], vec![b' '; 8 << 20]).await.problem(404);
     // 96 MiB came in; none of it is kept.
     assert!(memory() < before + (64 << 20), "from {before} to {} bytes", memory());
     assert_eq!(suite.clients.deliveries("tidewater").await, []);
