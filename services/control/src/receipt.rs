@@ -179,13 +179,25 @@ fn progress_of(site: &build::Site, batch: &build::Batch, latest: Option<&build::
             (Progress::Waiting, last("waits for the batch to start"))
         }
         build::BatchState::Building => (Progress::Building, last("the build runs")),
-        build::BatchState::Succeeded => (Progress::Live, "visible to visitors".to_owned()),
+        build::BatchState::Succeeded => match latest.and_then(|latest| older_live(site, latest)) {
+            Some(live) => {
+                let reason = format!("the site was rolled back to {}, which does not have it", live.build_id);
+                (Progress::Held, reason)
+            }
+            None => (Progress::Live, "visible to visitors".to_owned()),
+        },
         build::BatchState::Failed => {
             let error = latest.map(|latest| latest.error.clone()).filter(|error| !error.is_empty());
             (Progress::Failed, error.unwrap_or_else(|| last("the build failed")))
         }
         build::BatchState::Cancelled => (Progress::Waiting, last("cancelled; the change joins the next batch")),
     }
+}
+
+/// The build that is live, if it was made before this one: somebody rolled the site back.
+fn older_live<'s>(site: &'s build::Site, build: &build::Build) -> Option<&'s build::Build> {
+    let queued = |build: &build::Build| build.create_time.map(|at| (at.seconds, at.nanos));
+    site.live_build.as_ref().filter(|live| live.build_id != build.build_id && queued(live) < queued(build))
 }
 
 /// The least far of several, where failure and holding count as less far than waiting.
@@ -274,6 +286,24 @@ mod tests {
         assert_eq!(receipt.progress(), Progress::Live);
         let live = receipt.changes[0].sites[0].stages.iter().find(|stage| stage.name == "live").expect("live");
         assert_eq!(live.elapsed_ms, 7_000);
+    }
+
+    #[test]
+    fn a_change_is_not_live_at_a_site_that_was_rolled_back() {
+        let made =
+            |id: &str, queued| build::Build { build_id: id.into(), create_time: at(queued), ..Default::default() };
+        let mut taken = taken(build::BatchState::Succeeded, 101);
+        taken.builds = vec![made("bld_2", 103)];
+        for (live, expected) in [
+            (made("bld_1", 50), Progress::Held),
+            (made("bld_2", 103), Progress::Live),
+            (made("bld_3", 110), Progress::Live),
+        ] {
+            let site = build::Site { live_build: Some(live.clone()), ..site(false) };
+            let receipt = assemble(delivery(ChangeEffect::Published), &[site], std::slice::from_ref(&taken));
+            assert_eq!(receipt.progress(), expected, "{}", receipt.reason);
+            assert_eq!(receipt.reason.contains(&live.build_id), expected == Progress::Held, "{}", receipt.reason);
+        }
     }
 
     /// A site that was added later has older changes by its first build, without having been told of them.

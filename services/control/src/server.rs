@@ -26,15 +26,25 @@ impl Server {
         Self { deps }
     }
 
-    async fn receipt(&self, delivery: content::Delivery, sites: &[build::Site]) -> Result<pb::Receipt, Status> {
-        let mine: Vec<build::Site> =
-            sites.iter().filter(|site| site.source_ids.contains(&delivery.source_id)).cloned().collect();
-        let request = build::ListDeliveryBatchesRequest {
-            client_id: delivery.client_id.clone(),
-            delivery_id: delivery.delivery_id.clone(),
+    /// Receipts of a client's deliveries.
+    async fn receipts(&self, client: &str, deliveries: Vec<content::Delivery>) -> Result<Vec<pb::Receipt>, Status> {
+        let mut taken = Vec::with_capacity(deliveries.len());
+        for delivery in deliveries {
+            let request = build::ListDeliveryBatchesRequest {
+                client_id: delivery.client_id.clone(),
+                delivery_id: delivery.delivery_id.clone(),
+            };
+            let batches = self.deps.build.clone().list_delivery_batches(request).await?.into_inner().batches;
+            taken.push((delivery, batches));
+        }
+        // Asked last: a site that is at an earlier build than a batch that succeeded was rolled back.
+        let sites = status::all_sites(&self.deps, client).await?;
+        let assemble = |(delivery, batches): (content::Delivery, Vec<_>)| {
+            let uses_it = |site: &&build::Site| site.source_ids.contains(&delivery.source_id);
+            let mine: Vec<build::Site> = sites.iter().filter(uses_it).cloned().collect();
+            receipt::assemble(delivery, &mine, &batches)
         };
-        let batches = self.deps.build.clone().list_delivery_batches(request).await?.into_inner().batches;
-        Ok(receipt::assemble(delivery, &mine, &batches))
+        Ok(taken.into_iter().map(assemble).collect())
     }
 }
 
@@ -54,9 +64,8 @@ impl ControlService for Server {
         };
         let delivery = self.deps.content.clone().get_delivery(get).await?.into_inner().delivery;
         let delivery = delivery.ok_or_else(|| Error::internal("content answered without a delivery"))?;
-        let sites = status::all_sites(&self.deps, &request.client_id).await?;
-        let receipt = self.receipt(delivery, &sites).await?;
-        Ok(Response::new(pb::GetReceiptResponse { receipt: Some(receipt) }))
+        let receipt = self.receipts(&request.client_id, vec![delivery]).await?.pop();
+        Ok(Response::new(pb::GetReceiptResponse { receipt }))
     }
 
     async fn list_receipts(
@@ -81,11 +90,7 @@ impl ControlService for Server {
             ..Default::default()
         };
         let page = self.deps.content.clone().list_deliveries(list).await?.into_inner();
-        let sites = status::all_sites(&self.deps, &request.client_id).await?;
-        let mut receipts = Vec::with_capacity(page.deliveries.len());
-        for delivery in page.deliveries {
-            receipts.push(self.receipt(delivery, &sites).await?);
-        }
+        let receipts = self.receipts(&request.client_id, page.deliveries).await?;
         Ok(Response::new(pb::ListReceiptsResponse { receipts, next_page_token: page.next_page_token }))
     }
 

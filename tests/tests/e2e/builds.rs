@@ -105,12 +105,13 @@ async fn p4_a_paused_site_says_so_and_catches_up(path: RpcPath) {
 
 async fn an_earlier_build_can_be_made_live_again(path: RpcPath) {
     let suite = Options::new(script::catalogue("")).path(path).start_prepared(script::prepare).await;
-    let mut builds = Vec::new();
+    let (mut builds, mut deliveries) = (Vec::new(), Vec::new());
     for (revision, state) in ["first", "second", "third"].into_iter().enumerate() {
         script::set(&suite, state);
         let sent = suite.send("journal", Sample::new(0, revision as u64)).await.kept("accepted").delivery_id();
         let receipt = suite.clients.wait_live("tidewater", &sent).await;
         builds.push(receipt.changes[0].sites[0].build_id.clone());
+        deliveries.push(sent);
         assert!(suite.page("tidewater", "www", "").await.body.contains(state));
     }
     let rollback = |build_id: &str| build::RollbackSiteRequest {
@@ -126,6 +127,11 @@ async fn an_earlier_build_can_be_made_live_again(path: RpcPath) {
     assert!(suite.page("tidewater", "www", "").await.body.contains("first"));
     let site = suite.clients.site("tidewater", "www").await;
     assert_eq!(site.live_build.expect("live").build_id, builds[0]);
+    // Nobody sees the later changes now, and their receipts say so.
+    for (delivery, progress) in deliveries.iter().zip([Progress::Live, Progress::Held, Progress::Held]) {
+        let receipt = suite.clients.receipt("tidewater", delivery).await.expect("known");
+        assert_eq!(receipt.progress(), progress, "{}", receipt.reason);
+    }
 
     // The next change goes live as ever.
     script::set(&suite, "fourth");

@@ -3,6 +3,7 @@
 mod builds;
 mod burst;
 mod catalogue;
+mod commands;
 mod feed;
 mod flow;
 mod once;

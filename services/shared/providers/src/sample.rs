@@ -16,10 +16,27 @@ pub struct SampleRequest<'a> {
     pub now: Timestamp,
     /// Which entry: each number gives another id. 0 is the first.
     pub number: u64,
-    /// Which state of the entry: each revision gives other content and a later update time.
+    /// Which state of the entry: each revision gives other content, and each of the first [`LATER_MAX`] a later update
+    /// time than the one before.
     pub revision: u64,
     /// Address below which `mug.svg`, `chair.svg`, `lamp.svg` and `hero.svg` can be seen, without a final slash.
     pub asset_base: &'a str,
+}
+
+/// A revision is no more steps than this later than the first one: whoever makes another one each time, from the clock,
+/// must not date it far ahead.
+pub const LATER_MAX: u64 = 60;
+
+impl SampleRequest<'_> {
+    /// How many steps the revision is later than the first one.
+    pub(crate) fn later(&self) -> u64 {
+        self.revision.min(LATER_MAX)
+    }
+
+    /// The revision where it is a price or a quantity.
+    pub(crate) fn amount(&self) -> u64 {
+        self.revision % 100
+    }
 }
 
 /// A delivery ready to be posted to the source's webhook address.

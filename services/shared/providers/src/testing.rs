@@ -157,6 +157,11 @@ pub(crate) fn check_samples(adapter: &dyn Adapter, secret: &str, entries: &[(&st
         let first = of(0, 0);
         assert!(!first.dedup_keys.is_empty() && first.event.len() <= 100, "{event}");
         assert_eq!(first, of(0, 0), "{event}: the same request makes the same delivery");
+        // `freshet send` takes the revision from the clock.
+        let counted = of(0, 30_000_000);
+        let latest = NOON.plus(std::time::Duration::from_secs(crate::sample::LATER_MAX));
+        let is_ahead = |change: &freshet_domain::Change| change.version.micros > latest.as_micros();
+        assert!(!counted.changes.iter().any(is_ahead), "{event}: a large revision is dated ahead");
         let Some(change) = first.changes.first() else { continue };
         let mut titles = std::collections::HashSet::new();
         for number in 0..20 {

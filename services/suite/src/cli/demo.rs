@@ -38,6 +38,8 @@ pub(crate) struct DemoArgs {
 }
 
 pub(crate) async fn run(target: &Target, args: DemoArgs) -> anyhow::Result<ExitCode> {
+    // From here on nothing ends this at once: the folder would stay.
+    let mut stop = StopSignal::listen()?;
     let temporary = tempfile::tempdir().context("cannot make a temporary folder")?;
     let folder = target.data.clone().unwrap_or_else(|| temporary.path().to_owned());
     let data = DataFolder::take(&folder)?;
@@ -81,7 +83,10 @@ pub(crate) async fn run(target: &Target, args: DemoArgs) -> anyhow::Result<ExitC
     let channel = freshet_kit::rpc::connect(&format!("http://{}", suite.grpc), &root_key)?;
     let control = ControlServiceClient::new(channel);
     let sender = Sender { registry, catalogue: catalogue.get(), http: http.clone(), root_key, poster: Poster::new() };
-    let complete = show(&sender, &control, &args).await;
+    let complete = tokio::select! {
+        complete = show(&sender, &control, &args) => complete,
+        () = stop.asked() => Err(anyhow::anyhow!("stopped before everything was live")),
+    };
     let site = format!("{http}/sites/tidewater/www/");
     let visible = match &complete {
         Ok(true) => check_site(&sender, &site).await,
@@ -95,7 +100,6 @@ pub(crate) async fn run(target: &Target, args: DemoArgs) -> anyhow::Result<ExitC
         line("");
         line(format!("Every change is live. The site: {site}"));
         if args.stay {
-            let mut stop = StopSignal::listen()?;
             line(format!("Other commands reach it with `--data {}`. Ctrl-C ends it.", folder.display()));
             stop.asked().await;
         } else {

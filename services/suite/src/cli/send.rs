@@ -53,10 +53,13 @@ pub(crate) struct SendArgs {
     /// Send this many deliveries of as many entries
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     burst: u64,
-    /// Wait until the change is live, and show its receipt
+    /// Wait until the change is live, two minutes at most, and show its receipt; fails if it is not live then
     #[arg(long)]
     wait: bool,
 }
+
+/// `--wait` waits no longer than this.
+const WAIT_MAX: Duration = Duration::from_secs(120);
 
 /// Requests at once in a burst.
 const CONCURRENCY: usize = 32;
@@ -119,6 +122,11 @@ impl Sender {
 }
 
 pub(crate) async fn run(target: &Target, args: SendArgs) -> anyhow::Result<ExitCode> {
+    anyhow::ensure!(
+        target.server.is_none(),
+        "`send` signs with the secrets of the suite on this machine and posts to it; leave out --server and \
+         FRESHET_SERVER, or name its data folder with --data"
+    );
     let running = target.running()?;
     let data = target.data();
     let root_key = data::root_key(&data)?;
@@ -169,9 +177,14 @@ pub(crate) async fn run(target: &Target, args: SendArgs) -> anyhow::Result<ExitC
     let accepted = (200..300).contains(&answer.status);
     if let (true, true, Some(delivery_id)) = (accepted, args.wait, answer.delivery_id()) {
         let services = target.connect()?;
-        let receipt =
-            wait_for(services.control(), source.client.as_str(), &delivery_id, Duration::from_secs(120)).await?;
+        let receipt = wait_for(services.control(), source.client.as_str(), &delivery_id, WAIT_MAX).await?;
         print_receipt(&receipt);
+        if !has_come_to_its_end(&receipt) {
+            note(format!("it is not live after {} s", WAIT_MAX.as_secs()));
+        }
+        if !matches!(receipt.progress(), control::Progress::Live | control::Progress::NothingToDo) {
+            return Ok(ExitCode::FAILURE);
+        }
     }
     // A refusal that was asked for is a success.
     Ok(if accepted != (args.tamper || args.stale && adapter.descriptor().capabilities.signs_time) {
@@ -221,6 +234,15 @@ async fn burst(sender: &Sender, source: &Source, which: Which<'_>, args: &SendAr
     Ok(if by_status.keys().all(|status| (200..300).contains(status)) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// Nothing more happens to the change by itself.
+fn has_come_to_its_end(receipt: &control::Receipt) -> bool {
+    use control::Progress;
+    matches!(
+        receipt.progress(),
+        Progress::Live | Progress::NothingToDo | Progress::Failed | Progress::Held | Progress::Quarantined
+    )
+}
+
 /// Asks for a receipt until the change is live or will not become so.
 pub(crate) async fn wait_for(
     mut control: ControlServiceClient<Channel>,
@@ -228,7 +250,6 @@ pub(crate) async fn wait_for(
     delivery: &str,
     at_most: Duration,
 ) -> anyhow::Result<control::Receipt> {
-    use control::Progress;
     let until = std::time::Instant::now() + at_most;
     let mut said = String::new();
     loop {
@@ -239,11 +260,7 @@ pub(crate) async fn wait_for(
             Err(status) if status.code() == tonic::Code::NotFound => control::Receipt::default(),
             Err(status) => return Err(explain(status)),
         };
-        let done = matches!(
-            receipt.progress(),
-            Progress::Live | Progress::NothingToDo | Progress::Failed | Progress::Held | Progress::Quarantined
-        );
-        if done || std::time::Instant::now() >= until {
+        if has_come_to_its_end(&receipt) || std::time::Instant::now() >= until {
             return Ok(receipt);
         }
         if receipt.reason != said {

@@ -85,24 +85,79 @@ pub async fn watch_file(
 ) {
     // Compared by content: editors replace files, and times of replaced files go backwards.
     let mut seen = tokio::fs::read(&path).await.unwrap_or_default();
+    // What was wrong can be another file, with a secret: an edit that was refused is tried again until it is taken.
+    let mut refused: Option<String> = None;
     loop {
         tokio::select! {
             () = tokio::time::sleep(Duration::from_secs(1)) => {}
             () = shutdown.stopping() => return,
         }
         let Ok(now) = tokio::fs::read(&path).await else { continue };
-        if now == seen {
+        if now == seen && refused.is_none() {
             continue;
         }
         match read(&String::from_utf8_lossy(&now)) {
             Ok(catalogue) => {
                 handle.replace(catalogue);
+                refused = None;
                 tracing::info!(path = %path.display(), "the catalogue changed and is in force");
             }
+            Err(problems) if refused.as_ref() == Some(&problems) => {}
             Err(problems) => {
+                refused = Some(problems.clone());
                 tracing::warn!(path = %path.display(), problems, "the changed catalogue is refused, the old one stays in force");
             }
         }
         seen = now;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+    use super::*;
+
+    async fn wait_until(is_so: impl Fn() -> bool) {
+        for _ in 0..1_000 {
+            if is_so() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("not within ten seconds");
+    }
+
+    /// A secret's file that is put there later, for example.
+    #[tokio::test]
+    async fn an_edit_that_was_refused_is_tried_again_until_it_is_taken() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("freshet.toml");
+        std::fs::write(&path, "before").expect("written");
+        let (handle, shutdown) = (CatalogueHandle::new(Catalogue::default()), Shutdown::new());
+        let first = handle.get();
+        let (is_mended, reads) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let read = {
+            let (is_mended, reads) = (is_mended.clone(), reads.clone());
+            move |text: &str| {
+                assert_eq!(text, "after");
+                reads.fetch_add(1, Ordering::SeqCst);
+                if is_mended.load(Ordering::SeqCst) { Ok(Catalogue::default()) } else { Err("no secret".to_owned()) }
+            }
+        };
+        let watching = tokio::spawn(watch_file(handle.clone(), path.clone(), shutdown.clone(), read));
+        // It reads what is there once before it looks for edits.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        std::fs::write(&path, "after").expect("written");
+        wait_until(|| reads.load(Ordering::SeqCst) >= 2).await;
+        assert!(Arc::ptr_eq(&first, &handle.get()));
+        is_mended.store(true, Ordering::SeqCst);
+        wait_until(|| !Arc::ptr_eq(&first, &handle.get())).await;
+        // Taken once: it is not read any more.
+        let taken = reads.load(Ordering::SeqCst);
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        assert_eq!(reads.load(Ordering::SeqCst), taken);
+        shutdown.stop();
+        watching.await.expect("ends");
     }
 }

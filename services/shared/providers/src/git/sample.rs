@@ -60,7 +60,7 @@ impl<'a> Story<'a> {
             _ => "Update",
         };
         // An hour back, so that the first revisions are in the past for whoever receives them.
-        let seconds = i64::try_from(request.revision).unwrap_or(3600) - 3600;
+        let seconds = i64::try_from(request.later()).unwrap_or(0) - 3600;
         let at = Timestamp::from_secs(request.now.as_secs().saturating_add(seconds));
         let id = |what: &str| digest(&[what, request.event, &path, &request.revision.to_string()]);
         Self {

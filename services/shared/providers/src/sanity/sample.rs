@@ -81,7 +81,7 @@ pub(super) fn make(request: &SampleRequest<'_>) -> Option<SampleDelivery> {
     let hash = dedup_key(&[b"story", &number]);
     let id = format!("{}-{}-4{}-a{}-{}", &hash[..8], &hash[8..12], &hash[13..16], &hash[17..20], &hash[20..32]);
     // `_updatedAt` has a resolution of one second.
-    let updated_at = request.now.plus(Duration::from_secs(request.revision));
+    let updated_at = request.now.plus(Duration::from_secs(request.later()));
     let revision =
         dedup_key(&[b"revision", &number, &request.revision.to_be_bytes(), &updated_at.as_micros().to_be_bytes()]);
     let tail = format!(r#""op":"{event}","dataset":"{dataset}","projectId":"{project}""#);

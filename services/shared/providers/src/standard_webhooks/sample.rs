@@ -65,7 +65,7 @@ pub(super) fn make(request: &SampleRequest<'_>) -> Option<SampleDelivery> {
     let number = request.number.to_be_bytes();
     let revision = request.revision.to_be_bytes();
     let id = format!("art_{}", &dedup_key(&[b"tidewater", &number])[..20]);
-    let updated_at = request.now.plus(std::time::Duration::from_millis(request.revision));
+    let updated_at = request.now.plus(std::time::Duration::from_millis(request.later()));
     let body = if request.event == "article.deleted" {
         format!(
             r#"{{"type":"article.deleted","timestamp":"{}","data":{{{}:"{id}"}}}}"#,

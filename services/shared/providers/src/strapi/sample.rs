@@ -102,7 +102,7 @@ pub(super) fn make(request: &SampleRequest<'_>) -> Option<SampleDelivery> {
         round: request.number / count,
         request,
         created_at: request.now.minus(Duration::from_secs(3 * 24 * 3600)),
-        updated_at: request.now.plus(Duration::from_millis(request.revision)),
+        updated_at: request.now.plus(Duration::from_millis(request.later())),
     };
     let event = EVENTS.iter().copied().find(|event| *event == request.event)?;
     let dispatched_at = draft.updated_at.plus(Duration::from_millis(120));

@@ -109,7 +109,7 @@ pub(super) fn make(request: &SampleRequest<'_>) -> Option<SampleDelivery> {
     }
     let (resource, verb) = event.split_once('.')?;
     // Dates have a resolution of one second, and a delivery leaves the queue a few seconds after the save.
-    let modified_at = request.now.minus(QUEUED).plus(Duration::from_secs(request.revision));
+    let modified_at = request.now.minus(QUEUED).plus(Duration::from_secs(request.later()));
     let body = match (resource, verb) {
         (_, "deleted") => format!(r#"{{"id":{}}}"#, id(request.number)),
         ("order", _) => order(request, modified_at),
@@ -146,7 +146,7 @@ fn product(request: &SampleRequest<'_>, modified_at: Timestamp) -> String {
         0 => format!("<p>{}</p>\n", product.text),
         revision => format!("<p>{}</p>\n<p>Batch {} has just left the kiln.</p>\n", product.text, revision + 1),
     };
-    let price = euros(product.cents + request.revision * 50);
+    let price = euros(product.cents + request.amount() * 50);
     let created_at = civil(request.now.minus(Duration::from_secs(30 * 24 * 3600)));
     let modified_at = civil(modified_at);
     let id = id(request.number);
@@ -167,7 +167,7 @@ fn product(request: &SampleRequest<'_>, modified_at: Timestamp) -> String {
         format!(r#""regular_price":"{price}","sale_price":"","on_sale":false,"purchasable":true,"#),
         format!(
             r#""total_sales":{},"virtual":false,"downloadable":false,"tax_status":"taxable","#,
-            40 + request.revision
+            40 + request.amount()
         ),
         format!(r#""manage_stock":true,"stock_quantity":{stock},"backorders":"no","weight":"","#),
         r#""reviews_allowed":true,"average_rating":"4.80","rating_count":25,"upsell_ids":[],"cross_sell_ids":[],"#
@@ -193,7 +193,7 @@ fn product(request: &SampleRequest<'_>, modified_at: Timestamp) -> String {
 fn order(request: &SampleRequest<'_>, modified_at: Timestamp) -> String {
     let id = id(request.number) + 9000;
     let product = &PRODUCTS[(request.number % PRODUCTS.len() as u64) as usize];
-    let quantity = 1 + request.number % 3 + request.revision;
+    let quantity = 1 + request.number % 3 + request.amount();
     let total = euros(product.cents * quantity);
     let at = civil(modified_at);
     [

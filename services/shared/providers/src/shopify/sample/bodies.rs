@@ -65,7 +65,7 @@ pub(super) fn inventory_level(story: &Story<'_>) -> String {
     let item = story.id(761_204_117_530_000_001, 0);
     let location = 866_550_311_766_439_020_u64;
     // Sold out in every other state, so that each differs from the one before even where only availability counts.
-    let available = if story.revision.is_multiple_of(2) { 24 + story.revision } else { 0 };
+    let available = if story.revision.is_multiple_of(2) { 24 + story.amount } else { 0 };
     format!(
         r#"{{"inventory_item_id":{item},"location_id":{location},"available":{available},"updated_at":"{at}","admin_graphql_api_id":"gid://shopify/InventoryLevel/{location}?inventory_item_id={item}"}}"#,
         at = story.at,
@@ -76,7 +76,7 @@ pub(super) fn variant(story: &Story<'_>, quantity: u64) -> String {
     let id = story.id(759_310_884_102_000_001, 0);
     let (at, opened) = (&story.at, &story.opened);
     let title = quoted(&format!("{} / Batch {}", story.article.values[0], story.number + 1));
-    let price = money(story.article.cents + story.revision * 50);
+    let price = money(story.article.cents + story.amount * 50);
     format!(
         r#"{{"id":{id},"product_id":{product},"title":{title},"price":"{price}","position":1,"inventory_policy":"deny","compare_at_price":null,"option1":{title},"option2":null,"option3":null,"created_at":"{opened}","updated_at":"{at}","taxable":true,"barcode":null,"sku":"TW-{sku:04}-1","inventory_quantity":{quantity},"old_inventory_quantity":{quantity},"admin_graphql_api_id":"gid://shopify/ProductVariant/{id}","image_id":null}}"#,
         product = story.product_id(),
@@ -87,7 +87,7 @@ pub(super) fn variant(story: &Story<'_>, quantity: u64) -> String {
 pub(super) fn order(story: &Story<'_>) -> String {
     let id = story.id(820_982_911_946_000_001, 0);
     let (at, opened) = (&story.at, &story.opened);
-    let quantity = story.revision + 1;
+    let quantity = story.amount + 1;
     let (price, total) = (money(story.article.cents), money(story.article.cents * quantity));
     let number = 1001 + story.number;
     format!(
@@ -106,7 +106,7 @@ pub(super) fn location(story: &Story<'_>) -> String {
     format!(
         r#"{{"id":{id},"name":{name},"address1":"Pier {pier}","address2":"Shed {shed}","city":"Flensburg","zip":"24937","province":null,"country":"DE","phone":null,"created_at":"{opened}","updated_at":"{at}","country_code":"DE","country_name":"Germany","province_code":null,"legacy":false,"active":true,"admin_graphql_api_id":"gid://shopify/Location/{id}"}}"#,
         pier = story.number + 1,
-        shed = story.revision + 1,
+        shed = story.amount + 1,
     )
 }
 

@@ -47,6 +47,8 @@ struct Story<'a> {
     article: &'static Article,
     number: u64,
     revision: u64,
+    /// The revision where it is a price or a quantity.
+    amount: u64,
     /// Empty for the first eight, ` No. 9` and so on for the others.
     suffix: String,
     /// When this state came about.
@@ -61,11 +63,12 @@ impl<'a> Story<'a> {
     fn new(request: &SampleRequest<'a>, shop: &'a str) -> Self {
         let count = ARTICLES.len() as u64;
         // An hour back, so that the first revisions are in the past for whoever receives them.
-        let seconds = i64::try_from(request.revision).unwrap_or(3600) - 3600;
+        let seconds = i64::try_from(request.later()).unwrap_or(0) - 3600;
         Self {
             article: &ARTICLES[usize::try_from(request.number % count).unwrap_or_default()],
             number: request.number,
             revision: request.revision,
+            amount: request.amount(),
             suffix: if request.number < count { String::new() } else { format!(" No. {}", request.number + 1) },
             at: time(Timestamp::from_secs(request.now.as_secs().saturating_add(seconds))),
             opened: time(Timestamp::from_secs(request.now.as_secs().saturating_sub(180 * 24 * 3600))),

@@ -51,7 +51,7 @@ fn variant(story: &Story<'_>, place: u64, value: &str) -> String {
     let product = story.product_id();
     let value = quoted(value);
     // Every revision is a little dearer, as things are.
-    let cents = story.article.cents + place * 200 + story.revision * 50;
+    let cents = story.article.cents + place * 200 + story.amount * 50;
     let (price, before) = (money(cents), money(cents + 600));
     let sku = format!("TW-{:04}-{}", story.number + 1, place + 1);
     let barcode = 4_006_381_000_000 + (story.number % 100_000) * 10 + place;
