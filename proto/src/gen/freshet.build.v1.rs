@@ -144,6 +144,9 @@ pub struct Site {
     /// Path below the preview address.
     #[prost(string, tag = "10")]
     pub site_path: ::prost::alloc::string::String,
+    /// A failed or cancelled batch whose changes wait for the site's next batch; absent if none do.
+    #[prost(message, optional, tag = "11")]
+    pub left_over_batch: ::core::option::Option<Batch>,
 }
 /// Asks for a build.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -77,7 +77,9 @@ fn component(name: &str, result: Result<(), tonic::Status>, well: &str) -> Compo
 fn site_status(site: &build::Site) -> SiteStatus {
     let pending = site.pending_batch.as_ref();
     let running = site.running_build.as_ref();
-    let waiting = pending.map_or(0, |batch| batch.changes) + running.map_or(0, |build| build.changes);
+    let left_over = site.left_over_batch.as_ref();
+    let waiting = [pending, left_over].into_iter().flatten().map(|batch| batch.changes).sum::<u64>()
+        + running.map_or(0, |build| build.changes);
     let (progress, detail) = match (site.paused, pending, running) {
         (true, _, _) => (Progress::Held, format!("paused: {}", site.pause_reason)),
         (_, _, Some(build)) => (Progress::Building, format!("{} runs", build.build_id)),
@@ -85,12 +87,18 @@ fn site_status(site: &build::Site) -> SiteStatus {
             let last = batch.decisions.last().map(|decision| decision.reason.clone()).unwrap_or_default();
             (Progress::Waiting, if last.is_empty() { "waits".to_owned() } else { last })
         }
-        (_, None, None) => match &site.live_build {
-            Some(live) => {
+        (_, None, None) => match (left_over, &site.live_build) {
+            (Some(batch), _) if batch.state() == build::BatchState::Failed => {
+                (Progress::Failed, format!("{} failed; its builds tell why", batch.batch_id))
+            }
+            (Some(batch), _) => {
+                (Progress::Waiting, format!("{} was cancelled; its changes join the next batch", batch.batch_id))
+            }
+            (None, Some(live)) => {
                 let end = live.end_time.as_ref().map_or(Timestamp::EPOCH, timestamp_from_proto);
                 (Progress::Live, format!("live since {end} ({})", live.build_id))
             }
-            None => (Progress::NothingToDo, "has not been built yet".to_owned()),
+            (None, None) => (Progress::NothingToDo, "has not been built yet".to_owned()),
         },
     };
     SiteStatus {

@@ -2,7 +2,7 @@
 
 use freshet_proto::build::v1 as build;
 use freshet_proto::build::v1::BuildState;
-use freshet_proto::control::v1::Progress;
+use freshet_proto::control::v1::{self as control, Progress};
 use freshet_suite::compose::RpcPath;
 use freshet_tests::catalogues::{SOON, client};
 use freshet_tests::grpc::request_id;
@@ -59,6 +59,11 @@ async fn p4_a_failed_build_leaves_the_old_site_and_the_next_one_carries_the_chan
     assert!(suite.page("tidewater", "www", "").await.body.contains("first"), "the old site is not up");
     let site = suite.clients.site("tidewater", "www").await;
     assert_eq!(site.live_build.expect("live").build_id, live);
+    // Whoever looks at the site sees that it is not what it should be, and how much waits.
+    let status = control::GetSystemStatusRequest { client_id: "tidewater".into() };
+    let status = suite.clients.control().get_system_status(status).await.expect("told").into_inner();
+    let site = status.sites.first().expect("the site");
+    assert_eq!((site.progress(), site.changes_waiting), (Progress::Failed, 1), "{}", site.detail);
     let builds = suite.clients.builds("tidewater", "www").await;
     let attempts: Vec<_> = builds.iter().map(|build| (build.attempt, build.state())).collect();
     let failed = BuildState::Failed;

@@ -186,6 +186,13 @@ impl BuildServer {
             }
             None => None,
         };
+        let left_over_batch = match &stored.state.left_over {
+            Some(left_over) => {
+                let view = store.batch(&key.client, left_over.batch).await?;
+                view.map(|view| pb::Batch { changes: left_over.changes, ..convert::batch(view, None, &[]) })
+            }
+            None => None,
+        };
         let running = stored.state.active.as_ref().map(|active| active.build);
         let (running_build, live_build) =
             (self.build_of(&key, running, &stored).await?, self.build_of(&key, stored.state.live, &stored).await?);
@@ -199,6 +206,7 @@ impl BuildServer {
             pending_batch,
             running_build,
             live_build,
+            left_over_batch,
             site_path: self.engine.deps.hosting.site_path(&key),
         })
     }

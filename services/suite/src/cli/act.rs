@@ -156,18 +156,25 @@ fn show_site(target: &Target, site: Option<pb::Site>) -> anyhow::Result<ExitCode
 }
 
 fn row(site: &pb::Site) -> Vec<String> {
+    let left_over = site.left_over_batch.as_ref();
     let state = match (site.paused, &site.running_build, &site.pending_batch) {
         (true, _, _) => format!("paused: {}", short(&site.pause_reason, 30)),
         (_, Some(_), _) => "building".to_owned(),
         (_, None, Some(_)) => "waiting".to_owned(),
-        (_, None, None) => "idle".to_owned(),
+        (_, None, None) => match left_over.map(pb::Batch::state) {
+            Some(pb::BatchState::Failed) => "failed".to_owned(),
+            Some(_) => "cancelled".to_owned(),
+            None => "idle".to_owned(),
+        },
     };
+    let waiting =
+        [site.pending_batch.as_ref(), left_over].into_iter().flatten().map(|batch| batch.changes).sum::<u64>();
     vec![
         site.site_id.clone(),
         short(&site.source_ids.join(","), 40),
         site.preset.clone(),
         state,
-        site.pending_batch.as_ref().map(|batch| batch.changes.to_string()).unwrap_or_default(),
+        if waiting > 0 { waiting.to_string() } else { String::new() },
         site.live_build.as_ref().map(|build| ago(build.end_time.as_ref())).unwrap_or_default(),
         site.site_path.clone(),
     ]

@@ -208,6 +208,13 @@ impl Reader<'_> {
             }),
         };
         let command: Vec<String> = table.texts("command").unwrap_or_default().into_iter().map(str::to_owned).collect();
+        if let [text] = command.as_slice()
+            && text.contains(' ')
+            && !Path::new(text).exists()
+        {
+            let words: Vec<String> = text.split_whitespace().map(|word| format!("{word:?}")).collect();
+            table.wrong("command", format!("must be a list of the program and its arguments: [{}]", words.join(", ")));
+        }
         let directory = table.text("directory").map(|path| self.base.join(path));
         let output = PathBuf::from(table.text("output").unwrap_or_default());
         if output.is_absolute() || output.components().any(|part| part.as_os_str() == "..") {
