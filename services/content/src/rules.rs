@@ -2,7 +2,7 @@
 //!
 //! **Invariant:** a decision depends only on the stored entry and the change, never on an engine.
 
-use freshet_domain::{ChangeEffect, ChangeOp, ContentHash, EntryStatus, SourceVersion};
+use freshet_domain::{Change, ChangeEffect, ChangeOp, ContentHash, EntryStatus, Kind, SourceVersion};
 
 /// What is known of a stored entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +31,32 @@ pub struct Incoming {
     /// The content is a file of a repository. Entries only name those that were touched, so a site can show what nothing
     /// is stored of.
     pub is_file: bool,
+}
+
+impl Incoming {
+    /// Of a change that came.
+    pub fn of(change: &Change) -> Self {
+        Self {
+            op: change.op,
+            status: change.status,
+            version: change.version,
+            content_hash: change.content.as_ref().map(|content| content.content_hash),
+            build_relevant: change.build_relevant,
+            is_file: change.kind == Kind::File,
+        }
+    }
+
+    /// The tombstone that a redaction leaves.
+    pub const fn tombstone(version: SourceVersion) -> Self {
+        Self {
+            op: ChangeOp::Delete,
+            status: EntryStatus::Deleted,
+            version,
+            content_hash: None,
+            build_relevant: false,
+            is_file: false,
+        }
+    }
 }
 
 /// What to write.

@@ -10,7 +10,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use bytes::Bytes;
-use freshet_domain::{ChangeEffect, DeliveryId, Verdict};
+use freshet_domain::{ChangeEffect, ChangeOp, DeliveryId, Verdict};
 use freshet_kit::{Error, ErrorKind};
 use freshet_proto::content::v1 as content;
 use freshet_proto::convert::duration_from_proto;
@@ -340,7 +340,8 @@ async fn keep_verified(
 }
 
 /// Content will never take what is in the delivery: a name that is too long, for example. To come again would not help, so
-/// it is kept without its changes, for people to look at.
+/// it is kept without its changes, for people to look at. Not a request to forget: nothing of it may be kept, and nobody
+/// may be told that it was taken.
 async fn quarantine(
     edge: &Edge,
     delivery: &Delivery,
@@ -349,6 +350,9 @@ async fn quarantine(
     error: &Error,
 ) -> Response {
     tracing::error!(delivery.id = %delivery.id, error = ?error, "content refuses a verified delivery");
+    if request.changes.iter().any(|change| change.op == i32::from(ChangeOp::Redact.code())) {
+        return unavailable(edge, delivery, error);
+    }
     request.verdict = Verdict::Quarantined.code().into();
     request.reason = REFUSED.to_owned();
     request.detail = error.message().to_owned();

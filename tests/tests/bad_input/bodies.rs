@@ -112,6 +112,23 @@ async fn what_content_can_never_take_is_kept_in_quarantine() {
     strapi(&suite, article("good", "")).await.kept("accepted");
 }
 
+/// Whoever asks to forget must not be told that it was done.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p8_a_request_to_forget_that_content_can_never_take_is_not_accepted() {
+    let suite = suite(&["shop"]).await;
+    let source = suite.source("tidewater", "shop");
+    let order = "9".repeat(501);
+    let body = format!(
+        r#"{{"shop_id":1,"shop_domain":"tidewater.myshopify.com","customer":{{"id":1,"email":"a@example.test"}},"orders_to_redact":[{order}]}}"#
+    );
+    let signature = base64(&mac(&secret("tidewater", "shop", &source.provider), body.as_bytes()));
+    let sample = with_header(&suite.sample(&source, Sample::new(0, 0)), "x-shopify-topic", Some("customers/redact"));
+    let mut sample = with_header(&sample, "x-shopify-hmac-sha256", Some(&signature));
+    sample.body = body.into_bytes();
+    suite.post(&source, &sample).await.problem(503);
+    assert_eq!(suite.clients.deliveries("tidewater").await, []);
+}
+
 /// A push that names more files than gRPC's usual message can have.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_delivery_of_very_many_changes_has_a_receipt() {

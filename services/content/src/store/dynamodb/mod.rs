@@ -34,7 +34,7 @@ use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
 use bytes::Bytes;
 use freshet_aws::{Headers, Objects};
-use freshet_domain::{ChangeOp, ClientId, DeliveryId, EntryKey, Kind, Retention, Timestamp};
+use freshet_domain::{ChangeOp, ClientId, DeliveryId, EntryKey, Retention, Timestamp};
 use freshet_kit::Error;
 
 use self::commit::Lane;
@@ -202,14 +202,7 @@ async fn prepare(shared: &Shared, mut delivery: NewDelivery) -> Result<Prepared,
     };
     let mut new = Vec::with_capacity(changes.len());
     for (number, change) in changes.into_iter().enumerate() {
-        let incoming = Incoming {
-            op: change.op,
-            status: change.status,
-            version: change.version,
-            content_hash: change.content.as_ref().map(|content| content.content_hash),
-            build_relevant: change.build_relevant,
-            is_file: change.kind == Kind::File,
-        };
+        let incoming = Incoming::of(&change);
         let content = match change.content {
             Some(content) => {
                 let (bytes, slug, mut tags, updated_at) = content_bytes(content);

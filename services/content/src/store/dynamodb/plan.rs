@@ -350,14 +350,7 @@ impl<'a> Plan<'a> {
 
     fn bury(&mut self, delivery: &NewDelivery, of: &NewChange, key: EntryKey, kind: Kind, stored: Option<State>) {
         let version = of.incoming.version;
-        let incoming = Incoming {
-            op: ChangeOp::Delete,
-            status: EntryStatus::Deleted,
-            version: stored.as_ref().map_or(version, |state| state.version.max(version)),
-            content_hash: None,
-            build_relevant: false,
-            is_file: false,
-        };
+        let incoming = Incoming::tombstone(stored.as_ref().map_or(version, |state| state.version.max(version)));
         let change = NewChange { key, incoming, kind, lane: 0, content: None };
         self.put_whole(delivery, &change, stored, EntryStatus::Deleted);
     }

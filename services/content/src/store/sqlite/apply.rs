@@ -1,6 +1,6 @@
 //! One change against the stored entry: reads its head, asks the rules, writes what they say.
 
-use freshet_domain::{Change, ChangeEffect, ChangeOp, EntryKey, EntryStatus, Kind, PartsHash, SourceVersion};
+use freshet_domain::{Change, ChangeEffect, ChangeOp, EntryKey, EntryStatus, PartsHash, SourceVersion};
 use freshet_sqlite::DbError;
 use prost::Message as _;
 use rusqlite::{ToSql, params};
@@ -35,14 +35,7 @@ struct PreparedContent {
 
 impl PreparedChange {
     pub(super) fn new(change: Change) -> Self {
-        let incoming = Incoming {
-            op: change.op,
-            status: change.status,
-            version: change.version,
-            content_hash: change.content.as_ref().map(|content| content.content_hash),
-            build_relevant: change.build_relevant,
-            is_file: change.kind == Kind::File,
-        };
+        let incoming = Incoming::of(&change);
         let content = change.content.map(|mut content| {
             let details = Details::take(&mut content);
             PreparedContent {
@@ -215,14 +208,7 @@ impl Applier<'_, '_> {
     fn put_tombstone(&self, key: &EntryKey, kind: u8, version: SourceVersion) -> Result<(), DbError> {
         let head = self.head(key)?;
         let version = head.as_ref().map_or(version, |head| head.stored.version.max(version));
-        let incoming = Incoming {
-            op: ChangeOp::Delete,
-            status: EntryStatus::Deleted,
-            version,
-            content_hash: None,
-            build_relevant: false,
-            is_file: false,
-        };
+        let incoming = Incoming::tombstone(version);
         let change = PreparedChange { key: key.clone(), incoming, kind, lane: 0, content: None };
         self.put(&change, head, EntryStatus::Deleted)
     }

@@ -76,7 +76,7 @@ impl CatalogueHandle {
 }
 
 /// Reads the file again whenever it changes, until the soft stop. `read` makes a catalogue of its text, or says what is
-/// wrong with it: then the old edition stays in force.
+/// wrong with it: then the old edition stays in force, and the edit is tried again each second.
 pub async fn watch_file(
     handle: CatalogueHandle,
     path: PathBuf,

@@ -179,6 +179,16 @@ fn a_site_on_aws_needs_no_directory_and_its_secrets_are_only_named() {
 }
 
 #[test]
+fn a_command_in_one_text_is_told_how_to_be_written() {
+    let text = ON_AWS.replace("preset = \"eleventy\"", "preset = \"eleventy\"\ncommand = \"npm run build\"");
+    let said = report("freshet.toml", &read(&text).expect_err("one text"));
+    assert!(
+        said.contains(r#"`command` must be a list of the program and its arguments: ["npm", "run", "build"]"#),
+        "{said}"
+    );
+}
+
+#[test]
 fn mistakes_of_a_site_on_aws_are_told() {
     for (from, to, part) in [
         ("project = \"freshet-dev-acme-www\"", "", "`project` is missing"),
