@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use freshet_domain::catalogue::Source;
-use freshet_kit::catalogue::watch_file;
 use freshet_kit::config::Layers;
 use freshet_kit::{CatalogueHandle, Clock, SystemClock};
 use freshet_providers::{Registry, SampleDelivery};
@@ -159,7 +158,7 @@ impl TestSuite {
         })
         .await
         .unwrap_or_else(|error| panic!("the suite does not start: {error:#}"));
-        let watching = watch_file(catalogue.clone(), file, suite.shutdown.clone(), move |text| reader.read(text));
+        let watching = reader.watch(catalogue.clone(), file, suite.shutdown.clone());
         suite.shutdown.spawn("catalogue", watching);
         wait_for("the suite to be ready", || async {
             let pending = suite.readiness.pending();

@@ -3,7 +3,7 @@
 use freshet_domain::catalogue::Scope;
 use freshet_domain::{DeliveryId, SourceId};
 use freshet_kit::Error;
-use freshet_kit::rpc::{authorize, authorize_all_clients};
+use freshet_kit::rpc::{authorize, authorize_all_clients, only_client};
 use freshet_proto::content::v1 as content;
 use freshet_proto::control::v1 as pb;
 use freshet_proto::control::v1::control_service_server::ControlService;
@@ -98,7 +98,8 @@ impl ControlService for Server {
         &self,
         request: Request<pb::GetSystemStatusRequest>,
     ) -> Result<Response<pb::GetSystemStatusResponse>, Status> {
-        let client_id = request.get_ref().client_id.clone();
+        let named = request.get_ref().client_id.as_str();
+        let client_id = if named.is_empty() { only_client(&request).unwrap_or_default() } else { named }.to_owned();
         if client_id.is_empty() {
             authorize_all_clients(&request, Scope::ControlRead)?;
         } else {

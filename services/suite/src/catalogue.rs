@@ -1,13 +1,14 @@
 //! The suite's catalogue: the file, and the root key of the data folder.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use freshet_domain::Catalogue;
 use freshet_domain::catalogue::{ApiKey, KeyClients, Scope};
-use freshet_kit::catalogue::{parse, report};
+use freshet_kit::catalogue::{parse, report, watch_file};
 use freshet_kit::secret::LocalSecrets;
+use freshet_kit::{CatalogueHandle, Shutdown};
 use freshet_providers::Registry;
 use sha2::{Digest, Sha256};
 
@@ -15,7 +16,7 @@ use sha2::{Digest, Sha256};
 pub struct CatalogueReader {
     registry: Arc<Registry>,
     secrets: LocalSecrets,
-    base: std::path::PathBuf,
+    base: PathBuf,
     file: String,
     root_key: String,
 }
@@ -37,6 +38,28 @@ impl CatalogueReader {
             file: file.display().to_string(),
             root_key: root_key.to_owned(),
         }
+    }
+
+    /// Makes no `local:` secret that is not there yet.
+    #[must_use]
+    pub fn looking_only(self) -> Self {
+        Self { secrets: self.secrets.looking_only(), ..self }
+    }
+
+    /// Puts each new edition of the file in force, until the soft stop.
+    pub fn watch(self, handle: CatalogueHandle, path: PathBuf, shutdown: Shutdown) -> impl Future<Output = ()> + Send {
+        let reader = Arc::new(self);
+        let files = {
+            let reader = reader.clone();
+            move |text: &str| reader.secret_files(text)
+        };
+        watch_file(handle, path, shutdown, files, move |text| reader.read(text))
+    }
+
+    /// The files of secrets that an edition refers to.
+    fn secret_files(&self, text: &str) -> Vec<PathBuf> {
+        let references = freshet_kit::secret::references(text, "file:");
+        references.iter().filter_map(|reference| Some(self.base.join(reference.strip_prefix("file:")?))).collect()
     }
 
     /// Reads one edition. The error has a line for each mistake.

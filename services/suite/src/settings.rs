@@ -41,7 +41,7 @@ impl Settings {
         let settings = Self {
             data: layers.path("suite.data"),
             catalogue: layers.path("suite.catalogue"),
-            log: layers.text("suite.log"),
+            log: layers.log_directives("suite.log"),
             log_format: match layers.word("suite.log_format", &["json", "text"]) {
                 "text" => LogFormat::Text,
                 _ => LogFormat::Json,

@@ -58,7 +58,7 @@ fn every_mistake_of_a_catalogue_is_told_at_once_with_its_line() {
     assert_eq!(output.status.code(), Some(64), "{text}");
     for (line, words) in [
         (1, "max_running_builds"),
-        (4, "client_id"),
+        (4, "`id` must be 1 to 40"),
         (8, "strapi"),
         (13, "NOBODY"),
         (18, "reference"),

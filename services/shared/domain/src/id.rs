@@ -4,19 +4,19 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// Why a text is not an identifier. The message names the rule, not the offending text.
+/// Why a text is not an identifier. The message goes after the field's name and says the rule, not the offending text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdError {
     /// Not `[a-z0-9-]{1,40}`.
-    #[error("{0} must be 1 to 40 characters of a-z, 0-9 and -")]
-    Name(&'static str),
+    #[error("must be 1 to 40 characters of a-z, 0-9 and -")]
+    Name,
     /// Not the prefix followed by 32 hexadecimal digits.
-    #[error("{0} must be `{1}` followed by 32 hexadecimal digits")]
-    Generated(&'static str, &'static str),
+    #[error("must be `{0}` followed by 32 hexadecimal digits")]
+    Generated(&'static str),
 }
 
 macro_rules! name_id {
-    ($(#[$doc:meta])* $name:ident, $word:literal) => {
+    ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(Arc<str>);
@@ -27,7 +27,7 @@ macro_rules! name_id {
                 let ok = !text.is_empty()
                     && text.len() <= 40
                     && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-                if ok { Ok(Self(Arc::from(text))) } else { Err(IdError::Name($word)) }
+                if ok { Ok(Self(Arc::from(text))) } else { Err(IdError::Name) }
             }
 
             /// The text.
@@ -66,22 +66,19 @@ macro_rules! name_id {
 
 name_id!(
     /// A tenant.
-    ClientId,
-    "client_id"
+    ClientId
 );
 name_id!(
     /// One place content comes from; unique inside its client.
-    SourceId,
-    "source_id"
+    SourceId
 );
 name_id!(
     /// One static site; unique inside its client.
-    SiteId,
-    "site_id"
+    SiteId
 );
 
 macro_rules! generated_id {
-    ($(#[$doc:meta])* $name:ident, $word:literal, $prefix:literal) => {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(uuid::Uuid);
@@ -107,7 +104,7 @@ macro_rules! generated_id {
         impl FromStr for $name {
             type Err = IdError;
             fn from_str(text: &str) -> Result<Self, IdError> {
-                let error = || IdError::Generated($word, $prefix);
+                let error = || IdError::Generated($prefix);
                 let hex = text.strip_prefix($prefix).ok_or_else(error)?;
                 if hex.len() != 32 {
                     return Err(error());
@@ -134,19 +131,16 @@ macro_rules! generated_id {
 generated_id!(
     /// One inbound HTTP request from a provider.
     DeliveryId,
-    "delivery_id",
     "dlv_"
 );
 generated_id!(
     /// The changes of one site that wait for, or went into, one build.
     BatchId,
-    "batch_id",
     "bat_"
 );
 generated_id!(
     /// One run of a site's build.
     BuildId,
-    "build_id",
     "bld_"
 );
 

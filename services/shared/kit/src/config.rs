@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use toml::Value;
+use toml::de::{DeTable, DeValue};
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,7 +17,12 @@ pub enum Origin {
     /// Compiled in.
     Default,
     /// The settings file.
-    File(String),
+    File {
+        /// As it was named.
+        path: String,
+        /// From 1.
+        line: usize,
+    },
     /// An environment variable.
     Environment(String),
     /// A flag.
@@ -28,7 +33,7 @@ impl std::fmt::Display for Origin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Origin::Default => f.write_str("default"),
-            Origin::File(path) => write!(f, "file {path}"),
+            Origin::File { path, line } => write!(f, "{path}:{line}"),
             Origin::Environment(name) => write!(f, "environment {name}"),
             Origin::Flag(name) => write!(f, "flag --{name}"),
         }
@@ -70,11 +75,10 @@ impl Layers {
         let mut layers = Self { values: BTreeMap::new(), meanings: BTreeMap::new(), problems: RefCell::default() };
         for part in parts {
             layers.meanings.append(&mut meanings(part));
-            match flatten(part) {
-                Ok(values) => {
-                    layers.values.extend(values.into_iter().map(|(key, value)| (key, (value, Origin::Default))));
-                }
-                Err(problem) => layers.problem(format!("the compiled-in defaults are broken: {problem}")),
+            let (values, problems) = flatten(part);
+            layers.values.extend(values.into_iter().map(|(key, (value, _))| (key, (value, Origin::Default))));
+            for (line, problem) in problems {
+                layers.problem(format!("the compiled-in defaults are broken at line {line}: {problem}"));
             }
         }
         layers
@@ -82,13 +86,12 @@ impl Layers {
 
     /// Puts a settings file over it.
     pub fn file(&mut self, path: &str, text: &str) {
-        match flatten(text) {
-            Ok(values) => {
-                for (key, value) in values {
-                    self.set(key, value, Origin::File(path.to_owned()));
-                }
-            }
-            Err(problem) => self.problem(format!("{path}: {problem}")),
+        let (values, problems) = flatten(text);
+        for (key, (value, line)) in values {
+            self.set(key, value, Origin::File { path: path.to_owned(), line });
+        }
+        for (line, problem) in problems {
+            self.problem(format!("{path}:{line}: {problem}"));
         }
     }
 
@@ -176,6 +179,12 @@ impl Layers {
             .unwrap_or_else(|| words.first().copied().unwrap_or_default())
     }
 
+    /// Log directives; see [`logging::are_directives`](crate::logging::are_directives).
+    pub fn log_directives(&self, key: &str) -> String {
+        use crate::logging::{DIRECTIVES, are_directives};
+        self.get(key, DIRECTIVES, |text| are_directives(text).then(|| text.to_owned())).unwrap_or_default()
+    }
+
     /// A share from 0 to 1, such as `0.25`.
     pub fn ratio(&self, key: &str) -> f64 {
         let parse = |text: &str| text.parse::<f64>().ok().filter(|ratio| (0.0..=1.0).contains(ratio));
@@ -207,26 +216,41 @@ impl Layers {
     }
 }
 
-fn flatten(text: &str) -> Result<BTreeMap<String, String>, String> {
-    // The error's own text quotes the line, which can hold a secret.
-    let table: toml::Table =
-        text.parse().map_err(|error: toml::de::Error| format!("not valid TOML: {}", error.message()))?;
-    let mut values = BTreeMap::new();
-    for (section, value) in table {
-        let Value::Table(section_values) = value else {
-            return Err(format!("`{section}` must be inside a [section]"));
+/// `section.name` of every value, with its line, and what is wrong with the others.
+fn flatten(text: &str) -> (BTreeMap<String, (String, usize)>, Vec<(usize, String)>) {
+    let line_of = |span: std::ops::Range<usize>| {
+        text.as_bytes().iter().take(span.start).filter(|byte| **byte == b'\n').count() + 1
+    };
+    let (root, errors) = DeTable::parse_recoverable(text);
+    let (mut values, mut problems) = (BTreeMap::new(), Vec::new());
+    for error in &errors {
+        // The error's own text quotes the line, which can hold a secret.
+        problems.push((error.span().map_or(1, line_of), format!("not valid TOML: {}", error.message())));
+    }
+    if !errors.is_empty() {
+        return (values, problems);
+    }
+    for (section, value) in root.get_ref() {
+        let section = section.get_ref();
+        let DeValue::Table(names) = value.get_ref() else {
+            problems.push((line_of(value.span()), format!("`{section}` must be inside a [section]")));
+            continue;
         };
-        for (name, value) in section_values {
-            let text = match value {
-                Value::String(text) => text,
-                Value::Integer(number) => number.to_string(),
-                Value::Boolean(value) => value.to_string(),
-                _ => return Err(format!("`{section}.{name}` must be a text, a whole number, true or false")),
+        for (name, value) in names {
+            let (name, line) = (name.get_ref(), line_of(value.span()));
+            let text = match value.get_ref() {
+                DeValue::String(text) => text.as_ref().to_owned(),
+                DeValue::Integer(number) if number.radix() == 10 => number.as_str().to_owned(),
+                DeValue::Boolean(value) => value.to_string(),
+                _ => {
+                    problems.push((line, format!("`{section}.{name}` must be a text, a whole number, true or false")));
+                    continue;
+                }
             };
-            values.insert(format!("{section}.{name}"), text);
+            values.insert(format!("{section}.{name}"), (text, line));
         }
     }
-    Ok(values)
+    (values, problems)
 }
 
 /// The comment above each setting.
@@ -283,6 +307,25 @@ readers = 4
     }
 
     #[test]
+    fn what_is_wrong_in_a_file_has_its_line_and_hides_nothing_else() {
+        let mut layers = Layers::new(DEFAULTS);
+        layers.file("f.toml", "loose = 1\n[http]\nwait = 1.5\n[store]\nreaders = 0x10\nreadrs = 1");
+        let problems = layers.finish().expect_err("four");
+        for begin in
+            ["f.toml:1: `loose` must be inside", "f.toml:3: `http.wait`", "f.toml:5: `store.readers`", "f.toml:6: "]
+        {
+            assert!(problems.iter().any(|problem| problem.starts_with(begin)), "{begin} is not in {problems:?}");
+        }
+        let mut layers = Layers::new(DEFAULTS);
+        layers.file("f.toml", "[http]\nwait = hunter2");
+        let problems = layers.finish().expect_err("no TOML");
+        assert!(
+            problems[0].starts_with("f.toml:2: not valid TOML") && !problems[0].contains("hunter2"),
+            "{problems:?}"
+        );
+    }
+
+    #[test]
     fn every_problem_is_told_at_once_and_no_value() {
         let mut layers = Layers::new(DEFAULTS);
         layers.file("f.toml", "[store]\nreaders = 50\nwriters = 1");
@@ -293,6 +336,8 @@ readers = 4
         layers.address("http.address");
         let problems = layers.finish().expect_err("four");
         assert_eq!(problems.len(), 4, "{problems:?}");
+        assert_eq!(problems[0], "f.toml:3: `store.writers` is not a setting; see `freshet config explain`");
+        assert!(problems[1].starts_with("f.toml:2: `store.readers` must be a whole number"), "{problems:?}");
         assert!(!problems.join(" ").contains("hunter2"));
     }
 }

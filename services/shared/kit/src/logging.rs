@@ -5,7 +5,7 @@ use std::io::IsTerminal as _;
 
 use opentelemetry::trace::TraceContextExt as _;
 use tracing::{Event, Subscriber};
-use tracing_subscriber::filter::Directive;
+use tracing_subscriber::filter::{Directive, LevelFilter};
 use tracing_subscriber::fmt::format::{Format, Json, JsonFields, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
 use tracing_subscriber::prelude::*;
@@ -21,6 +21,17 @@ pub enum LogFormat {
     Json,
     /// For people at a terminal.
     Text,
+}
+
+/// What log directives look like, for messages: "must be ...".
+pub const DIRECTIVES: &str = "error, warn, info, debug, trace or off, also per module (`info,freshet_build=debug`)";
+
+/// True if every directive is one. A word that is no level would be taken for a module's name, and everything else would
+/// be off.
+pub fn are_directives(text: &str) -> bool {
+    let is_level = |word: &str| !word.is_empty() && word.parse::<LevelFilter>().is_ok();
+    let is_known = |part: &str| part.rsplit_once('=').map_or_else(|| is_level(part), |(_, level)| is_level(level));
+    text.split(',').all(|part| is_known(part)) && EnvFilter::builder().parse(text).is_ok()
 }
 
 /// Sends logs to `writer`. The filter comes from `directives`, for example `info,freshet_build=debug`; a bad directive
@@ -89,6 +100,21 @@ where
         match line.trim_end().strip_suffix('}') {
             Some(object) => writeln!(writer, r#"{object},"trace_id":"{trace}","span_id":"{span}"}}"#),
             None => writer.write_str(&line),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_that_is_no_level_is_no_directive() {
+        for good in ["info", "WARN", "off", "info,freshet_build=debug", "error,freshet_kit::rpc=trace"] {
+            assert!(are_directives(good), "{good}");
+        }
+        for bad in ["warning", "", "info,", "freshet_build", "freshet_build=loud", "info debug", "info, debug"] {
+            assert!(!are_directives(bad), "{bad}");
         }
     }
 }

@@ -9,7 +9,7 @@ use freshet_aws::{Objects, SecretsManager};
 use freshet_domain::Catalogue;
 use freshet_kit::catalogue::{parse, report};
 use freshet_kit::rpc::Tls;
-use freshet_kit::secret::{LocalSecrets, SecretResolver};
+use freshet_kit::secret::{LocalSecrets, SecretResolver, references};
 use freshet_kit::{CatalogueHandle, Readiness, Shutdown};
 use freshet_providers::Registry;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -101,25 +101,6 @@ impl Place {
     }
 }
 
-/// Every reference to a secret that a catalogue has. Those of builds are the builds' own.
-fn references(text: &str) -> Vec<String> {
-    fn collect(value: &toml::Value, into: &mut Vec<String>) {
-        match value {
-            toml::Value::String(text) if text.starts_with("secretsmanager:") => into.push(text.clone()),
-            toml::Value::Array(list) => list.iter().for_each(|value| collect(value, into)),
-            toml::Value::Table(table) => {
-                table.iter().filter(|(name, _)| *name != "secret_env").for_each(|(_, value)| collect(value, into));
-            }
-            _ => {}
-        }
-    }
-    let mut found = Vec::new();
-    if let Ok(table) = text.parse::<toml::Table>() {
-        collect(&toml::Value::Table(table), &mut found);
-    }
-    found
-}
-
 /// Why an edition is not in force.
 struct Refused {
     problem: String,
@@ -139,7 +120,7 @@ struct Reader {
 impl Reader {
     /// The edition, and the values of its secrets by which it is known to be the same.
     async fn read(&self, text: &str) -> Result<(Catalogue, Vec<String>), Refused> {
-        let references = references(text);
+        let references = [references(text, "secretsmanager:"), references(text, "file:")].concat();
         let references: Vec<&str> = references.iter().map(String::as_str).collect();
         let local = LocalSecrets::new(self.environment.clone(), self.place.base(), None);
         let secrets = self.secrets.fetch(&references, local).await;
@@ -389,6 +370,6 @@ mod tests {
     fn references_of_builds_are_not_read() {
         let text = "[[client]]\nid = \"a\"\n[[client.source]]\nsecrets = [\"secretsmanager:x#y\"]\n\
                     [[client.site]]\n[client.site.secret_env]\nT = \"secretsmanager:z\"\n";
-        assert_eq!(references(text), ["secretsmanager:x#y"]);
+        assert_eq!(references(text, "secretsmanager:"), ["secretsmanager:x#y"]);
     }
 }

@@ -45,7 +45,7 @@ impl Common {
             layers.problem("`rpc.cert` and `rpc.cert_key` must be set together");
         }
         let settings = Self {
-            log: layers.text("service.log"),
+            log: layers.log_directives("service.log"),
             log_format: match layers.word("service.log_format", &["json", "text"]) {
                 "text" => LogFormat::Text,
                 _ => LogFormat::Json,

@@ -62,7 +62,7 @@ fn request_id() -> String {
 }
 
 pub(crate) async fn batch(target: &Target, command: BatchCommand) -> anyhow::Result<ExitCode> {
-    let services = target.connect()?;
+    let services = target.connect().await?;
     let client_id = services.client().await?;
     let batch = match command {
         BatchCommand::Show { site } => {
@@ -99,7 +99,7 @@ fn show_batch(target: &Target, batch: &pb::Batch) -> anyhow::Result<ExitCode> {
 }
 
 pub(crate) async fn site(target: &Target, command: SiteCommand) -> anyhow::Result<ExitCode> {
-    let services = target.connect()?;
+    let services = target.connect().await?;
     let client_id = services.client().await?;
     let request_id = request_id();
     match command {

@@ -1,6 +1,7 @@
 //! Finding the suite that a command is meant for.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use freshet_kit::rpc::{Channel, MESSAGE_BYTES_MAX, connect};
@@ -14,6 +15,9 @@ use crate::data::{self, Running};
 
 /// The data folder where nothing else is said.
 pub(crate) const DATA_DEFAULT: &str = ".freshet";
+
+/// Nobody waits longer for a connection.
+const CONNECT_MAX: Duration = Duration::from_secs(5);
 
 impl Target {
     /// The data folder.
@@ -37,20 +41,45 @@ impl Target {
         })
     }
 
+    /// The suite elsewhere that was named. An empty variable names none.
+    pub(crate) fn server(&self) -> Option<&str> {
+        self.server.as_deref().filter(|server| !server.is_empty())
+    }
+
+    /// The client that was named.
+    pub(crate) fn client(&self) -> Option<&str> {
+        self.client.as_deref().filter(|client| !client.is_empty())
+    }
+
     /// A connection.
-    pub(crate) fn connect(&self) -> anyhow::Result<Services> {
-        let address = match &self.server {
-            Some(server) => server.clone(),
-            None => self.running()?.grpc,
-        };
-        let key = match &self.key {
-            Some(key) => key.clone(),
-            None if self.server.is_none() => data::root_key(&self.data())?,
-            None => anyhow::bail!("--server needs an API key: --key or FRESHET_API_KEY"),
+    pub(crate) async fn connect(&self) -> anyhow::Result<Services> {
+        let key = self.key.as_deref().filter(|key| !key.is_empty());
+        let (address, key) = match (self.server(), key) {
+            (Some(server), Some(key)) => (server.to_owned(), key.to_owned()),
+            (Some(_), None) => anyhow::bail!("--server needs an API key: --key or FRESHET_API_KEY"),
+            (None, Some(key)) => (self.running()?.grpc, key.to_owned()),
+            (None, None) => (self.running()?.grpc, data::root_key(&self.data())?),
         };
         let channel = connect(&address, &key)?;
-        Ok(Services { channel, client: self.client.clone() })
+        reach(&address).await.with_context(|| match self.server() {
+            Some(_) => format!("nothing answers at {address}; is that a suite's gRPC address?"),
+            None => format!(
+                "the suite that ran on {} does not run any more ({address}); start it with `freshet dev`",
+                self.data().display()
+            ),
+        })?;
+        Ok(Services { channel, client: self.client().map(str::to_owned) })
     }
+}
+
+/// Fails if nobody listens there: what a call says then names no address.
+async fn reach(address: &str) -> anyhow::Result<()> {
+    let uri: http::Uri = address.parse()?;
+    let host = uri.host().context("no host")?.trim_matches(['[', ']']);
+    let port = uri.port_u16().unwrap_or(if uri.scheme() == Some(&http::uri::Scheme::HTTPS) { 443 } else { 80 });
+    let connecting = tokio::net::TcpStream::connect((host, port));
+    tokio::time::timeout(CONNECT_MAX, connecting).await.context("no answer in time")??;
+    Ok(())
 }
 
 /// The services of a suite.
@@ -82,7 +111,12 @@ impl Services {
             return Ok(client.clone());
         }
         let request = freshet_proto::control::v1::GetSystemStatusRequest::default();
-        let status = self.control().get_system_status(request).await.map_err(explain)?.into_inner();
+        let status = self.control().get_system_status(request).await.map_err(|status| match status.code() {
+            // A key for some clients may not see all of them, nor whether others are there.
+            tonic::Code::PermissionDenied => anyhow::anyhow!("which client? name it with --client"),
+            _ => explain(status),
+        })?;
+        let status = status.into_inner();
         let mut clients: Vec<String> = status.sites.into_iter().map(|site| site.client_id).collect();
         clients.dedup();
         match clients.as_slice() {

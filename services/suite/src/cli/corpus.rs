@@ -15,6 +15,7 @@ use freshet_providers::Registry;
 use secrecy::SecretString;
 use serde::Deserialize;
 
+use super::Target;
 use super::dev::bind;
 use super::output::{line, note};
 use super::post::Poster;
@@ -26,7 +27,7 @@ use crate::settings::{DEFAULTS, Settings};
 pub(crate) struct CorpusArgs {
     /// Folder with `manifest.json`, or with `captures/manifest.json`
     dir: PathBuf,
-    /// Only providers of this name
+    /// Only this provider, by its name in the corpus or here
     #[arg(long)]
     provider: Option<String>,
 }
@@ -108,7 +109,7 @@ impl SecretResolver for CorpusSecrets {
     }
 }
 
-pub(crate) async fn run(args: CorpusArgs) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(target: &Target, args: CorpusArgs) -> anyhow::Result<ExitCode> {
     logging::init(logging::LogFormat::Text, "error", std::io::stderr);
     let base =
         [args.dir.clone(), args.dir.join("captures")].into_iter().find(|dir| dir.join("manifest.json").is_file());
@@ -119,7 +120,8 @@ pub(crate) async fn run(args: CorpusArgs) -> anyhow::Result<ExitCode> {
     let mut cases = Vec::new();
     let mut skipped = BTreeMap::<String, usize>::new();
     for case in manifest.cases {
-        if args.provider.as_ref().is_some_and(|only| *only != case.provider) {
+        let names = [Some(case.provider.as_str()), adapter(&case.provider).map(|(name, _)| name)];
+        if args.provider.is_some() && !names.contains(&args.provider.as_deref()) {
             continue;
         }
         if adapter(&case.provider).is_none() {
@@ -134,6 +136,7 @@ pub(crate) async fn run(args: CorpusArgs) -> anyhow::Result<ExitCode> {
             .with_context(|| format!("cannot read {}", case.body_file.display()))?;
         cases.push((case, recorded, body));
     }
+    anyhow::ensure!(!cases.is_empty() || !skipped.is_empty(), "there is no such case");
     let shops = usual_shops(&cases);
     let specs: Vec<SourceSpec> = cases.iter().map(|(case, _, _)| spec(case, &shops)).collect::<anyhow::Result<_>>()?;
 
@@ -144,12 +147,19 @@ pub(crate) async fn run(args: CorpusArgs) -> anyhow::Result<ExitCode> {
     suite.stop().await;
 
     let failures = failures?;
-    for (provider, count) in &skipped {
-        note(format!("skipped {count} of {provider}: no adapter of that name"));
+    let passed = cases.len() - failures.len();
+    if target.json() {
+        let answer = serde_json::json!({ "passed": passed, "failures": failures, "skipped": skipped });
+        line(serde_json::to_string_pretty(&answer)?);
+    } else {
+        failures.iter().for_each(line);
+        for (provider, count) in &skipped {
+            note(format!("skipped {count} of {provider}: no adapter of that name"));
+        }
+        let skipped: usize = skipped.values().sum();
+        line(format!("{passed} passed, {} failed, {skipped} skipped", failures.len()));
     }
-    let skipped: usize = skipped.values().sum();
-    line(format!("{} passed, {failures} failed, {skipped} skipped", cases.len() - failures));
-    Ok(if failures == 0 && !cases.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if failures.is_empty() && !cases.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// The shop that most genuine cases of a secret come from: the one that its source is bound to.
@@ -229,15 +239,16 @@ async fn start(
     Ok((suite, addresses))
 }
 
+/// Posts each case; says which did not get the verdict that it must get.
 async fn post_all(
     cases: &[(Case, Recorded, Vec<u8>)],
     specs: &[SourceSpec],
     addresses: &HashMap<SourceSpec, String>,
     suite: &Suite,
     clock: &ManualClock,
-) -> anyhow::Result<usize> {
+) -> anyhow::Result<Vec<String>> {
     let poster = Poster::new();
-    let mut failures = 0;
+    let mut failures = Vec::new();
     for (done, ((case, recorded, body), spec)) in cases.iter().zip(specs).enumerate() {
         let received = recorded.received_at.as_deref().and_then(Timestamp::parse_rfc3339);
         clock.set(case.verify_at_ms.map(Timestamp::from_millis).or(received).unwrap_or_else(Timestamp::now));
@@ -261,8 +272,7 @@ async fn post_all(
             _ => "error",
         };
         if verdict != case.expected {
-            failures += 1;
-            line(format!(
+            failures.push(format!(
                 "FAILED {} {} ({}): expected {} ({}), got {} {}",
                 case.provider,
                 case.event,

@@ -15,7 +15,7 @@ use freshet_providers::Registry;
 
 use super::Target;
 use super::dev::bind;
-use super::output::{line, note};
+use super::output::{json, line, note};
 use super::post::Poster;
 use super::send::{Sender, Which, wait_for};
 use super::show::print_receipts;
@@ -84,7 +84,7 @@ pub(crate) async fn run(target: &Target, args: DemoArgs) -> anyhow::Result<ExitC
     let control = ControlServiceClient::new(channel);
     let sender = Sender { registry, catalogue: catalogue.get(), http: http.clone(), root_key, poster: Poster::new() };
     let complete = tokio::select! {
-        complete = show(&sender, &control, &args) => complete,
+        complete = show(target, &sender, &control, &args) => complete,
         () = stop.asked() => Err(anyhow::anyhow!("stopped before everything was live")),
     };
     let site = format!("{http}/sites/tidewater/www/");
@@ -97,13 +97,14 @@ pub(crate) async fn run(target: &Target, args: DemoArgs) -> anyhow::Result<ExitC
         note(format!("error: {error:#}"));
     }
     if good {
-        line("");
-        line(format!("Every change is live. The site: {site}"));
+        let say = if target.json() { note } else { line };
+        say("".to_owned());
+        say(format!("Every change is live. The site: {site}"));
         if args.stay {
-            line(format!("Other commands reach it with `--data {}`. Ctrl-C ends it.", folder.display()));
+            say(format!("Other commands reach it with `--data {}`. Ctrl-C ends it.", folder.display()));
             stop.asked().await;
         } else {
-            line("(`freshet demo --stay` keeps it running, so that you can look at it.)");
+            say("(`freshet demo --stay` keeps it running, so that you can look at it.)".to_owned());
         }
     }
     suite.stop().await;
@@ -112,6 +113,7 @@ pub(crate) async fn run(target: &Target, args: DemoArgs) -> anyhow::Result<ExitC
 
 /// Posts one delivery of every provider, and some more; waits for all; shows the receipts. True if nothing is missing.
 async fn show(
+    target: &Target,
     sender: &Sender,
     control: &ControlServiceClient<freshet_kit::rpc::Channel>,
     args: &DemoArgs,
@@ -147,8 +149,14 @@ async fn show(
         }
         receipts.push(waited);
     }
-    print_receipts(&receipts);
-    Ok(complete && !receipts.is_empty())
+    let is_complete = complete && !receipts.is_empty();
+    if target.json() {
+        let page = control::ListReceiptsResponse { receipts, next_page_token: String::new() };
+        json("control.v1.ListReceiptsResponse", &page)?;
+    } else {
+        print_receipts(&receipts);
+    }
+    Ok(is_complete)
 }
 
 async fn check_site(sender: &Sender, address: &str) -> anyhow::Result<bool> {

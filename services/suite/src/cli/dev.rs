@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Args;
-use freshet_kit::catalogue::watch_file;
 use freshet_kit::config::Layers;
 use freshet_kit::{CatalogueHandle, StopSignal, SystemClock, logging};
 use freshet_providers::Registry;
@@ -130,7 +129,7 @@ pub(crate) async fn run(target: &Target, args: DevArgs) -> anyhow::Result<ExitCo
         settings,
     })
     .await?;
-    let watching = watch_file(catalogue.clone(), path.clone(), suite.shutdown.clone(), move |text| reader.read(text));
+    let watching = reader.watch(catalogue.clone(), path.clone(), suite.shutdown.clone());
     suite.shutdown.spawn("catalogue", watching);
     suite.ready().await?;
     let running = Running {

@@ -8,6 +8,7 @@ mod demo;
 mod dev;
 mod keys;
 mod output;
+mod pages;
 mod post;
 mod queue;
 mod send;
@@ -105,7 +106,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Config(command) => config::run(&target, command),
         Command::Status => show::status(&target).await,
         Command::Providers => show::providers(&target).await,
-        Command::Corpus(args) => corpus::run(args).await,
+        Command::Corpus(args) => corpus::run(&target, args).await,
     };
     match result {
         Ok(code) => code,

@@ -22,6 +22,12 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// For programs.
+    pub(crate) fn to_json(&self) -> serde_json::Value {
+        let body: serde_json::Value = serde_json::from_str(&self.body).unwrap_or_else(|_| self.body.clone().into());
+        serde_json::json!({ "status": self.status, "retry_after": self.retry_after, "body": body })
+    }
+
     /// The delivery's id, if the delivery was kept.
     pub(crate) fn delivery_id(&self) -> Option<String> {
         let body: serde_json::Value = serde_json::from_str(&self.body).ok()?;

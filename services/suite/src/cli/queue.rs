@@ -23,7 +23,7 @@ pub(crate) enum QueueCommand {
 }
 
 pub(crate) async fn run(target: &Target, command: QueueCommand) -> anyhow::Result<ExitCode> {
-    let mut build = target.connect()?.build();
+    let mut build = target.connect().await?.build();
     match command {
         QueueCommand::Dead { limit } => {
             let request = pb::ListDeadLettersRequest { page_size: limit };

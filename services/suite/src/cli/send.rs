@@ -19,7 +19,7 @@ use secrecy::ExposeSecret as _;
 use super::Target;
 use super::connect::explain;
 use super::dev::{environment, webhook_path};
-use super::output::{line, note};
+use super::output::{line, note, to_json};
 use super::post::{Answer, Poster, text_headers};
 use super::show::print_receipt;
 use crate::catalogue::CatalogueReader;
@@ -51,7 +51,7 @@ pub(crate) struct SendArgs {
     #[arg(long)]
     duplicate: bool,
     /// Send this many deliveries of as many entries
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=100_000), conflicts_with = "wait")]
     burst: u64,
     /// Wait until the change is live, two minutes at most, and show its receipt; fails if it is not live then
     #[arg(long)]
@@ -123,7 +123,7 @@ impl Sender {
 
 pub(crate) async fn run(target: &Target, args: SendArgs) -> anyhow::Result<ExitCode> {
     anyhow::ensure!(
-        target.server.is_none(),
+        target.server().is_none(),
         "`send` signs with the secrets of the suite on this machine and posts to it; leave out --server and \
          FRESHET_SERVER, or name its data folder with --data"
     );
@@ -134,7 +134,12 @@ pub(crate) async fn run(target: &Target, args: SendArgs) -> anyhow::Result<ExitC
     let reader = CatalogueReader::new(&running.catalogue, &data, environment(), registry.clone(), &root_key);
     let text = std::fs::read_to_string(&running.catalogue)
         .with_context(|| format!("cannot read the catalogue {}", running.catalogue.display()))?;
-    let catalogue = reader.read(&text).map_err(|problems| anyhow::anyhow!("{problems}"))?;
+    let catalogue = reader.read(&text).map_err(|problems| {
+        anyhow::anyhow!(
+            "the catalogue has mistakes; the suite goes on with the edition before them\n{}",
+            problems.trim_end()
+        )
+    })?;
     let adapter = registry.get(&args.provider).with_context(|| {
         let known: Vec<&str> = registry.iter().map(|adapter| adapter.descriptor().name).collect();
         format!("`{}` is not a provider; there are: {}", args.provider, known.join(", "))
@@ -160,52 +165,74 @@ pub(crate) async fn run(target: &Target, args: SendArgs) -> anyhow::Result<ExitC
         revision: args.revision.unwrap_or(u64::try_from(now.as_secs() - 1_767_225_600).unwrap_or(0)),
         at: if args.stale { now.minus(Duration::from_secs(86_400)) } else { now },
     };
+    // A refusal that was asked for is a success.
+    let is_refusal_meant = args.tamper || args.stale && adapter.descriptor().capabilities.signs_time;
+    let is_as_meant = |status: u16| (200..300).contains(&status) != is_refusal_meant;
     if args.burst > 1 {
-        return burst(&sender, &source, which, &args).await;
+        return burst(target, &sender, &source, which, &args, is_as_meant).await;
     }
     let sample = sender.sample(&source, which)?;
-    let mut last = None;
+    let mut answers = Vec::new();
     for _ in 0..if args.duplicate { 2 } else { 1 } {
         let answer = sender.post(&source, &sample, args.tamper).await.context("cannot post")?;
-        line(format!("{}  {}", answer.status, answer.body));
-        if let Some(after) = &answer.retry_after {
-            line(format!("retry after {after} s"));
+        if !target.json() {
+            line(format!("{}  {}", answer.status, answer.body));
+            if let Some(after) = &answer.retry_after {
+                line(format!("retry after {after} s"));
+            }
         }
-        last = Some(answer);
+        answers.push(answer);
     }
-    let Some(answer) = last else { return Ok(ExitCode::FAILURE) };
-    let accepted = (200..300).contains(&answer.status);
-    if let (true, true, Some(delivery_id)) = (accepted, args.wait, answer.delivery_id()) {
-        let services = target.connect()?;
-        let receipt = wait_for(services.control(), source.client.as_str(), &delivery_id, WAIT_MAX).await?;
-        print_receipt(&receipt);
-        if !has_come_to_its_end(&receipt) {
+    let mut is_good = answers.iter().all(|answer| is_as_meant(answer.status));
+    let kept = answers.last().filter(|answer| (200..300).contains(&answer.status)).and_then(Answer::delivery_id);
+    let mut receipt = None;
+    if let (true, Some(delivery_id)) = (args.wait, kept) {
+        let services = target.connect().await?;
+        let waited = wait_for(services.control(), source.client.as_str(), &delivery_id, WAIT_MAX).await?;
+        if !target.json() {
+            print_receipt(&waited);
+        }
+        if !has_come_to_its_end(&waited) {
             note(format!("it is not live after {} s", WAIT_MAX.as_secs()));
         }
-        if !matches!(receipt.progress(), control::Progress::Live | control::Progress::NothingToDo) {
-            return Ok(ExitCode::FAILURE);
-        }
+        is_good &= matches!(waited.progress(), control::Progress::Live | control::Progress::NothingToDo);
+        receipt = Some(waited);
     }
-    // A refusal that was asked for is a success.
-    Ok(if accepted != (args.tamper || args.stale && adapter.descriptor().capabilities.signs_time) {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    if target.json() {
+        let receipt = receipt.map(|receipt| to_json("control.v1.Receipt", &receipt)).transpose()?;
+        let answers: Vec<_> = answers.iter().map(Answer::to_json).collect();
+        line(serde_json::to_string_pretty(&serde_json::json!({ "answers": answers, "receipt": receipt }))?);
+    }
+    Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn find_source(catalogue: &Catalogue, target: &Target, args: &SendArgs) -> anyhow::Result<Arc<Source>> {
     let mut sources = catalogue
         .clients
         .values()
-        .filter(|client| target.client.as_ref().is_none_or(|name| client.id.as_str() == name))
+        .filter(|client| target.client().is_none_or(|name| client.id.as_str() == name))
         .flat_map(|client| client.sources.values())
         .filter(|source| source.provider == args.provider)
         .filter(|source| args.source.as_ref().is_none_or(|name| source.id.as_str() == name));
-    sources.next().cloned().with_context(|| format!("the catalogue has no such source of {}", args.provider))
+    sources.next().cloned().with_context(|| {
+        let all: Vec<String> = catalogue
+            .clients
+            .values()
+            .flat_map(|client| client.sources.values())
+            .map(|source| format!("{}/{} ({})", source.client, source.id, source.provider))
+            .collect();
+        format!("the catalogue has no such source of {}; it has {}", args.provider, all.join(", "))
+    })
 }
 
-async fn burst(sender: &Sender, source: &Source, which: Which<'_>, args: &SendArgs) -> anyhow::Result<ExitCode> {
+async fn burst(
+    target: &Target,
+    sender: &Sender,
+    source: &Source,
+    which: Which<'_>,
+    args: &SendArgs,
+    is_as_meant: impl Fn(u16) -> bool,
+) -> anyhow::Result<ExitCode> {
     let begun = std::time::Instant::now();
     let mut answers = futures::stream::iter(0..args.burst)
         .map(|offset| async move {
@@ -227,11 +254,16 @@ async fn burst(sender: &Sender, source: &Source, which: Which<'_>, args: &SendAr
         }
     }
     let seconds = begun.elapsed().as_secs_f64();
-    for (status, count) in &by_status {
-        line(format!("{status}  {count} deliveries"));
+    if target.json() {
+        let answer = serde_json::json!({ "by_status": by_status, "seconds": seconds });
+        line(serde_json::to_string_pretty(&answer)?);
+    } else {
+        for (status, count) in &by_status {
+            line(format!("{status}  {count} deliveries"));
+        }
+        line(format!("{} in {seconds:.1} s, {:.0} a second", args.burst, args.burst as f64 / seconds));
     }
-    line(format!("{} in {seconds:.1} s, {:.0} a second", args.burst, args.burst as f64 / seconds));
-    Ok(if by_status.keys().all(|status| (200..300).contains(status)) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if by_status.keys().copied().all(is_as_meant) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Nothing more happens to the change by itself.

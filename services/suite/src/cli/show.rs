@@ -9,10 +9,12 @@ use freshet_proto::content::v1 as content;
 use freshet_proto::control::v1 as control;
 use freshet_proto::convert::duration_from_proto;
 use freshet_proto::validation::v1 as validation;
+use tonic::{Code, Status};
 
 use super::Target;
 use super::connect::explain;
 use super::output::{ago, json, line, short, table, time, word};
+use super::pages::{Limit, Listed, list};
 
 /// The life of one delivery, or the latest.
 #[derive(Debug, Args)]
@@ -22,9 +24,8 @@ pub(crate) struct ReceiptArgs {
     /// Only this source
     #[arg(long)]
     source: Option<String>,
-    /// How many
-    #[arg(long, default_value_t = 20)]
-    limit: i32,
+    #[command(flatten)]
+    limit: Limit,
 }
 
 /// Entries.
@@ -47,9 +48,8 @@ pub(crate) struct EntriesArgs {
     /// Drafts instead of published entries
     #[arg(long)]
     drafts: bool,
-    /// How many
-    #[arg(long, default_value_t = 50)]
-    limit: i32,
+    #[command(flatten)]
+    limit: Limit,
 }
 
 /// Deliveries.
@@ -63,9 +63,8 @@ pub(crate) struct DeliveriesArgs {
     /// Only this source
     #[arg(long)]
     source: Option<String>,
-    /// How many
-    #[arg(long, default_value_t = 50)]
-    limit: i32,
+    #[command(flatten)]
+    limit: Limit,
 }
 
 /// Builds.
@@ -76,13 +75,12 @@ pub(crate) struct BuildsArgs {
     /// Only this site
     #[arg(long)]
     site: Option<String>,
-    /// How many
-    #[arg(long, default_value_t = 20)]
-    limit: i32,
+    #[command(flatten)]
+    limit: Limit,
 }
 
 pub(crate) async fn receipt(target: &Target, args: ReceiptArgs) -> anyhow::Result<ExitCode> {
-    let services = target.connect()?;
+    let services = target.connect().await?;
     let client_id = services.client().await?;
     if let Some(delivery_id) = args.delivery {
         let request = control::GetReceiptRequest { client_id, delivery_id };
@@ -96,13 +94,21 @@ pub(crate) async fn receipt(target: &Target, args: ReceiptArgs) -> anyhow::Resul
         return Ok(ExitCode::SUCCESS);
     }
     let source_id = args.source.unwrap_or_default();
-    let request =
-        control::ListReceiptsRequest { client_id, source_id, page_size: args.limit, page_token: String::new() };
-    let page = services.control().list_receipts(request).await.map_err(explain)?.into_inner();
+    let ask = |page_size, page_token| {
+        let (mut control, client_id, source_id) = (services.control(), client_id.clone(), source_id.clone());
+        async move {
+            let request = control::ListReceiptsRequest { client_id, source_id, page_size, page_token };
+            let page = control.list_receipts(request).await?.into_inner();
+            Ok((page.receipts, page.next_page_token))
+        }
+    };
+    let listed = list(args.limit, ask).await?;
     if target.json() {
-        json("control.v1.ListReceiptsResponse", &page)?;
+        let Listed { items: receipts, next_page_token } = listed;
+        json("control.v1.ListReceiptsResponse", &control::ListReceiptsResponse { receipts, next_page_token })?;
     } else {
-        print_receipts(&page.receipts);
+        print_receipts(&listed.items);
+        listed.note_the_rest();
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -181,27 +187,40 @@ fn key(key: Option<&common::EntryKey>) -> String {
     format!("{}/{}/{}{locale}", key.source_id, key.r#type, key.id)
 }
 
-fn parse_key(text: &str) -> anyhow::Result<common::EntryKey> {
+/// What a text can name: with an `@`, an id and a locale, or an id that has one.
+fn parse_key(text: &str) -> anyhow::Result<Vec<common::EntryKey>> {
     let mut parts = text.splitn(3, '/');
     let (Some(source), Some(entry_type), Some(rest)) = (parts.next(), parts.next(), parts.next()) else {
         anyhow::bail!("an entry is named SOURCE/TYPE/ID or SOURCE/TYPE/ID@LOCALE");
     };
-    let (id, locale) = rest.rsplit_once('@').unwrap_or((rest, ""));
-    Ok(common::EntryKey { source_id: source.into(), r#type: entry_type.into(), id: id.into(), locale: locale.into() })
+    let key = |id: &str, locale: &str| common::EntryKey {
+        source_id: source.into(),
+        r#type: entry_type.into(),
+        id: id.into(),
+        locale: locale.into(),
+    };
+    let with_locale = rest.rsplit_once('@').map(|(id, locale)| key(id, locale));
+    Ok(with_locale.into_iter().chain([key(rest, "")]).collect())
 }
 
 pub(crate) async fn entries(target: &Target, args: EntriesArgs) -> anyhow::Result<ExitCode> {
-    let services = target.connect()?;
+    let services = target.connect().await?;
     let client_id = services.client().await?;
     if let Some(text) = args.entry {
-        let request = content::GetEntryRequest {
-            client_id,
-            key: Some(parse_key(&text)?),
-            include_deleted: true,
-            include_expired: true,
-        };
-        let entry = services.content().get_entry(request).await.map_err(explain)?.into_inner().entry;
-        json("content.v1.Entry", &entry.unwrap_or_default())?;
+        let mut found = Err(Status::not_found(""));
+        for key in parse_key(&text)? {
+            let request = content::GetEntryRequest {
+                client_id: client_id.clone(),
+                key: Some(key),
+                include_deleted: true,
+                include_expired: true,
+            };
+            found = services.content().get_entry(request).await;
+            if !matches!(&found, Err(status) if matches!(status.code(), Code::NotFound | Code::InvalidArgument)) {
+                break;
+            }
+        }
+        json("content.v1.Entry", &found.map_err(explain)?.into_inner().entry.unwrap_or_default())?;
         return Ok(ExitCode::SUCCESS);
     }
     let status = if args.drafts { common::EntryStatus::Draft } else { common::EntryStatus::Published };
@@ -212,20 +231,28 @@ pub(crate) async fn entries(target: &Target, args: EntriesArgs) -> anyhow::Resul
         tag: args.tag.unwrap_or_default(),
         slug: args.slug.unwrap_or_default(),
         order: content::EntryOrder::Newest.into(),
-        page_size: args.limit,
         status: status.into(),
         keys_only: !target.json(),
         ..Default::default()
     };
-    let page = services.content().list_entries(request).await.map_err(explain)?.into_inner();
+    let ask = |page_size, page_token| {
+        let mut content = services.content();
+        let request = content::ListEntriesRequest { page_size, page_token, ..request.clone() };
+        async move {
+            let page = content.list_entries(request).await?.into_inner();
+            Ok((page.entries, page.next_page_token))
+        }
+    };
+    let listed = list(args.limit, ask).await?;
     if target.json() {
-        json("content.v1.ListEntriesResponse", &page)?;
+        let Listed { items: entries, next_page_token } = listed;
+        json("content.v1.ListEntriesResponse", &content::ListEntriesResponse { entries, next_page_token })?;
         return Ok(ExitCode::SUCCESS);
     }
-    let rows = page.entries.iter().map(|entry| {
+    let rows = listed.items.iter().map(|entry| {
         let content = entry.content.clone().unwrap_or_default();
         vec![
-            short(&key(entry.key.as_ref()), 70),
+            key(entry.key.as_ref()),
             word(entry.kind().as_str_name(), "KIND_"),
             short(&content.title, 40),
             short(&content.slug, 30),
@@ -234,11 +261,12 @@ pub(crate) async fn entries(target: &Target, args: EntriesArgs) -> anyhow::Resul
         ]
     });
     table(&["ENTRY", "KIND", "TITLE", "SLUG", "REVISION", "STORED"], rows.collect());
+    listed.note_the_rest();
     Ok(ExitCode::SUCCESS)
 }
 
 pub(crate) async fn deliveries(target: &Target, args: DeliveriesArgs) -> anyhow::Result<ExitCode> {
-    let services = target.connect()?;
+    let services = target.connect().await?;
     let client_id = services.client().await?;
     if let Some(delivery_id) = args.delivery {
         let request = content::GetDeliveryRequest { client_id, delivery_id, include_body: args.body };
@@ -249,18 +277,24 @@ pub(crate) async fn deliveries(target: &Target, args: DeliveriesArgs) -> anyhow:
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let request = content::ListDeliveriesRequest {
-        client_id,
-        source_id: args.source.unwrap_or_default(),
-        page_size: args.limit,
-        ..Default::default()
+    let request =
+        content::ListDeliveriesRequest { client_id, source_id: args.source.unwrap_or_default(), ..Default::default() };
+    let ask = |page_size, page_token| {
+        let mut content = services.content();
+        let request = content::ListDeliveriesRequest { page_size, page_token, ..request.clone() };
+        async move {
+            let page = content.list_deliveries(request).await?.into_inner();
+            Ok((page.deliveries, page.next_page_token))
+        }
     };
-    let page = services.content().list_deliveries(request).await.map_err(explain)?.into_inner();
+    let listed = list(args.limit, ask).await?;
     if target.json() {
+        let Listed { items: deliveries, next_page_token } = listed;
+        let page = content::ListDeliveriesResponse { deliveries, next_page_token };
         json("content.v1.ListDeliveriesResponse", &page)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let rows = page.deliveries.iter().map(|delivery| {
+    let rows = listed.items.iter().map(|delivery| {
         vec![
             delivery.delivery_id.clone(),
             delivery.source_id.clone(),
@@ -273,11 +307,12 @@ pub(crate) async fn deliveries(target: &Target, args: DeliveriesArgs) -> anyhow:
         ]
     });
     table(&["DELIVERY", "SOURCE", "EVENT", "VERDICT", "BYTES", "AGAIN", "PROOF", "RECEIVED"], rows.collect());
+    listed.note_the_rest();
     Ok(ExitCode::SUCCESS)
 }
 
 pub(crate) async fn builds(target: &Target, args: BuildsArgs) -> anyhow::Result<ExitCode> {
-    let services = target.connect()?;
+    let services = target.connect().await?;
     let client_id = services.client().await?;
     if let Some(build_id) = args.build {
         let request = build::GetBuildRequest { client_id, build_id };
@@ -300,18 +335,22 @@ pub(crate) async fn builds(target: &Target, args: BuildsArgs) -> anyhow::Result<
         line(found.log_tail.trim_end());
         return Ok(ExitCode::SUCCESS);
     }
-    let request = build::ListBuildsRequest {
-        client_id,
-        site_id: args.site.unwrap_or_default(),
-        page_size: args.limit,
-        ..Default::default()
+    let request = build::ListBuildsRequest { client_id, site_id: args.site.unwrap_or_default(), ..Default::default() };
+    let ask = |page_size, page_token| {
+        let mut build = services.build();
+        let request = build::ListBuildsRequest { page_size, page_token, ..request.clone() };
+        async move {
+            let page = build.list_builds(request).await?.into_inner();
+            Ok((page.builds, page.next_page_token))
+        }
     };
-    let page = services.build().list_builds(request).await.map_err(explain)?.into_inner();
+    let listed = list(args.limit, ask).await?;
     if target.json() {
-        json("build.v1.ListBuildsResponse", &page)?;
+        let Listed { items: builds, next_page_token } = listed;
+        json("build.v1.ListBuildsResponse", &build::ListBuildsResponse { builds, next_page_token })?;
         return Ok(ExitCode::SUCCESS);
     }
-    let rows = page.builds.iter().map(|found| {
+    let rows = listed.items.iter().map(|found| {
         vec![
             found.build_id.clone(),
             found.site_id.clone(),
@@ -324,12 +363,13 @@ pub(crate) async fn builds(target: &Target, args: BuildsArgs) -> anyhow::Result<
         ]
     });
     table(&["BUILD", "SITE", "STATE", "ATTEMPT", "CHANGES", "ENTRIES", "WHEN", "ERROR"], rows.collect());
+    listed.note_the_rest();
     Ok(ExitCode::SUCCESS)
 }
 
 pub(crate) async fn status(target: &Target) -> anyhow::Result<ExitCode> {
-    let services = target.connect()?;
-    let request = control::GetSystemStatusRequest { client_id: target.client.clone().unwrap_or_default() };
+    let services = target.connect().await?;
+    let request = control::GetSystemStatusRequest { client_id: target.client().unwrap_or_default().to_owned() };
     let status = services.control().get_system_status(request).await.map_err(explain)?.into_inner();
     if target.json() {
         json("control.v1.GetSystemStatusResponse", &status)?;
@@ -354,7 +394,7 @@ pub(crate) async fn status(target: &Target) -> anyhow::Result<ExitCode> {
 }
 
 pub(crate) async fn providers(target: &Target) -> anyhow::Result<ExitCode> {
-    let services = target.connect()?;
+    let services = target.connect().await?;
     let request = validation::ListProvidersRequest { page_size: 1000, page_token: String::new() };
     let page = services.validation().list_providers(request).await.map_err(explain)?.into_inner();
     if target.json() {

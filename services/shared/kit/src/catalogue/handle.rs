@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use freshet_domain::Catalogue;
@@ -75,16 +75,29 @@ impl CatalogueHandle {
     }
 }
 
-/// Reads the file again whenever it changes, until the soft stop. `read` makes a catalogue of its text, or says what is
-/// wrong with it: then the old edition stays in force, and the edit is tried again each second.
+/// How the files beside a catalogue were last: changed when, and how long.
+type Stamps = Vec<Option<(SystemTime, u64)>>;
+
+fn stamps(files: &[PathBuf]) -> Stamps {
+    let stamp = |file| std::fs::metadata(file).ok().and_then(|data| Some((data.modified().ok()?, data.len())));
+    files.iter().map(stamp).collect()
+}
+
+/// Reads the file again whenever it changes or one of the `files` that its text refers to does, until the soft stop.
+/// `read` makes a catalogue of its text, or says what is wrong with it: then the old edition stays in force, and the edit
+/// is tried again each second.
 pub async fn watch_file(
     handle: CatalogueHandle,
     path: PathBuf,
     shutdown: Shutdown,
+    files: impl Fn(&str) -> Vec<PathBuf> + Send + 'static,
     read: impl Fn(&str) -> Result<Catalogue, String> + Send + 'static,
 ) {
     // Compared by content: editors replace files, and times of replaced files go backwards.
     let mut seen = tokio::fs::read(&path).await.unwrap_or_default();
+    let mut beside = files(&String::from_utf8_lossy(&seen));
+    let mut stamped = stamps(&beside);
+    let mut is_gone = false;
     // What was wrong can be another file, with a secret: an edit that was refused is tried again until it is taken.
     let mut refused: Option<String> = None;
     loop {
@@ -92,11 +105,29 @@ pub async fn watch_file(
             () = tokio::time::sleep(Duration::from_secs(1)) => {}
             () = shutdown.stopping() => return,
         }
-        let Ok(now) = tokio::fs::read(&path).await else { continue };
-        if now == seen && refused.is_none() {
+        let now = match tokio::fs::read(&path).await {
+            Ok(now) => now,
+            Err(error) => {
+                if !std::mem::replace(&mut is_gone, true) {
+                    tracing::warn!(path = %path.display(), %error, "the catalogue cannot be read, the old one stays in force");
+                }
+                continue;
+            }
+        };
+        is_gone = false;
+        // Before it is read: what changes meanwhile is seen the next time.
+        let stamps_now = stamps(&beside);
+        if now == seen && stamps_now == stamped && refused.is_none() {
             continue;
         }
-        match read(&String::from_utf8_lossy(&now)) {
+        let text = String::from_utf8_lossy(&now);
+        stamped = if now == seen {
+            stamps_now
+        } else {
+            beside = files(&text);
+            stamps(&beside)
+        };
+        match read(&text) {
             Ok(catalogue) => {
                 handle.replace(catalogue);
                 refused = None;
@@ -145,7 +176,7 @@ mod tests {
                 if is_mended.load(Ordering::SeqCst) { Ok(Catalogue::default()) } else { Err("no secret".to_owned()) }
             }
         };
-        let watching = tokio::spawn(watch_file(handle.clone(), path.clone(), shutdown.clone(), read));
+        let watching = tokio::spawn(watch_file(handle.clone(), path.clone(), shutdown.clone(), |_| Vec::new(), read));
         // It reads what is there once before it looks for edits.
         tokio::time::sleep(Duration::from_millis(300)).await;
         std::fs::write(&path, "after").expect("written");
@@ -157,6 +188,36 @@ mod tests {
         let taken = reads.load(Ordering::SeqCst);
         tokio::time::sleep(Duration::from_millis(1_500)).await;
         assert_eq!(reads.load(Ordering::SeqCst), taken);
+        shutdown.stop();
+        watching.await.expect("ends");
+    }
+
+    /// A secret is rotated in its file; the catalogue only names it.
+    #[tokio::test]
+    async fn a_file_that_the_catalogue_refers_to_counts_as_a_part_of_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (path, secret) = (folder.path().join("freshet.toml"), folder.path().join("secret"));
+        std::fs::write(&path, "text").expect("written");
+        std::fs::write(&secret, "old").expect("written");
+        let (handle, shutdown) = (CatalogueHandle::new(Catalogue::default()), Shutdown::new());
+        let reads = Arc::new(AtomicUsize::new(0));
+        let read = {
+            let reads = reads.clone();
+            move |_: &str| {
+                reads.fetch_add(1, Ordering::SeqCst);
+                Ok(Catalogue::default())
+            }
+        };
+        let files = vec![secret.clone()];
+        let watching = watch_file(handle.clone(), path, shutdown.clone(), move |_| files.clone(), read);
+        let watching = tokio::spawn(watching);
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        assert_eq!(reads.load(Ordering::SeqCst), 0, "nothing changed");
+        let first = handle.get();
+        std::fs::write(&secret, "rotated").expect("written");
+        wait_until(|| !Arc::ptr_eq(&first, &handle.get())).await;
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        assert_eq!(reads.load(Ordering::SeqCst), 1, "taken once");
         shutdown.stop();
         watching.await.expect("ends");
     }

@@ -1,20 +1,22 @@
 //! `freshet.toml` to a checked catalogue, or to the list of everything that is wrong with it.
 
 mod aws;
+mod key;
+mod variable;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use freshet_domain::catalogue::{
-    ApiKey, BuildPolicy, Catalogue, Client, KeyClients, Preset, ProviderRules, RateLimit, Scope, Setting, Settings,
-    Site, SiteBuild, Source, Supersede,
+    BuildPolicy, Catalogue, Client, Preset, ProviderRules, RateLimit, Setting, Settings, Site, SiteBuild, Source,
+    Supersede,
 };
 use freshet_domain::{ClientId, SiteId, SourceId};
 use toml::de::{DeTable, DeValue};
 
-use super::reader::{Notes, Table, distance};
+use super::reader::{Notes, Table, distance, show_duration};
 use crate::secret::SecretResolver;
 
 /// One mistake.
@@ -72,7 +74,7 @@ impl Reader<'_> {
             self.client(client, &mut catalogue.clients);
         }
         for key in table.tables("key", "key") {
-            self.key(key, &catalogue.clients, &mut catalogue.keys);
+            key::read(key, &catalogue.clients, &mut catalogue.keys);
         }
         if !table.has("client") {
             table.wrong_here("there is no [[client]]");
@@ -122,7 +124,7 @@ impl Reader<'_> {
                 Ok(all) => secrets.extend(all),
                 Err(problem) => {
                     unreadable = true;
-                    table.wrong("secrets", format!(": {problem}"));
+                    table.wrong("secrets", format!("cannot be used: {problem}"));
                 }
             }
         }
@@ -147,8 +149,9 @@ impl Reader<'_> {
             rate,
             settings,
         };
-        if !unreadable {
-            for problem in self.rules.check_source(&source) {
+        for problem in self.rules.check_source(&source) {
+            // That a secret is missing was said, if it is one that cannot be read.
+            if !(unreadable && problem.setting == "secrets") {
                 table.wrong(problem.setting, problem.message);
             }
         }
@@ -242,6 +245,7 @@ impl Reader<'_> {
         let mut env = BTreeMap::new();
         if let Some(variables) = table.table("env") {
             for (key, value) in variables.others() {
+                variable::check(&variables, key);
                 match value.get_ref() {
                     DeValue::String(value) => {
                         env.insert(key.to_owned(), value.as_ref().to_owned());
@@ -252,67 +256,6 @@ impl Reader<'_> {
         }
         let timeout = table.duration("timeout", SECOND, DAY).unwrap_or(Duration::from_secs(900));
         SiteBuild { preset, command, directory, output, env, timeout }
-    }
-
-    fn key(
-        &self,
-        mut table: Table<'_>,
-        clients: &BTreeMap<ClientId, Arc<Client>>,
-        keys: &mut HashMap<[u8; 32], Arc<ApiKey>>,
-    ) {
-        let name = table.required_text("name").unwrap_or_default().to_owned();
-        table.rename(format!("key \"{name}\""));
-        let mut digest = [0_u8; 32];
-        if let Some(text) = table.required_text("sha256")
-            && hex::decode_to_slice(text, &mut digest).is_err()
-        {
-            table.wrong(
-                "sha256",
-                "must be 64 hexadecimal digits: the SHA-256 of the key, as `freshet keys new` prints it",
-            );
-        }
-        let allowed = match table.texts("clients") {
-            None => {
-                table.wrong_here("`clients` is missing: a list of clients, or \"*\"");
-                KeyClients::Only(Vec::new())
-            }
-            Some(names) if names == ["*"] => KeyClients::All,
-            Some(names) => {
-                let mut list = Vec::new();
-                for name in names {
-                    match clients.get(name) {
-                        Some(client) => list.push(client.id.clone()),
-                        None => table.wrong("clients", format!("names `{name}`, which is not a client")),
-                    }
-                }
-                KeyClients::Only(list)
-            }
-        };
-        let mut scopes = Vec::new();
-        for text in table.texts("scopes").unwrap_or_default() {
-            match Scope::parse(text) {
-                Some(scope) => scopes.push(scope),
-                None => {
-                    let all: Vec<&str> = Scope::ALL.iter().map(|scope| scope.as_str()).collect();
-                    table.wrong("scopes", format!("has `{text}`; there are: {}", all.join(", ")));
-                }
-            }
-        }
-        if !table.has("scopes") {
-            table.wrong_here("`scopes` is missing");
-        }
-        let source = table.text("source").and_then(|text| match SourceId::new(text) {
-            Ok(id) => Some(id),
-            Err(error) => {
-                table.wrong("source", error);
-                None
-            }
-        });
-        let key = ApiKey { name, clients: allowed, scopes, source };
-        if keys.insert(digest, Arc::new(key)).is_some() {
-            table.wrong("sha256", "is used by two keys");
-        }
-        table.finish();
     }
 }
 
@@ -337,7 +280,21 @@ fn policy(table: &Table<'_>) -> BuildPolicy {
     if policy.max_wait < policy.quiet_period {
         table.wrong(
             if table.has("max_wait") { "max_wait" } else { "quiet_period" },
-            "must leave `max_wait` at least as long as `quiet_period`, or the quiet period would never count",
+            format!(
+                "makes `max_wait` ({}) shorter than `quiet_period` ({}), which would never count",
+                show_duration(policy.max_wait),
+                show_duration(policy.quiet_period)
+            ),
+        );
+    }
+    if policy.retry_backoff > policy.retry_backoff_max {
+        table.wrong(
+            if table.has("retry_backoff_max") { "retry_backoff_max" } else { "retry_backoff" },
+            format!(
+                "makes `retry_backoff_max` ({}) shorter than `retry_backoff` ({})",
+                show_duration(policy.retry_backoff_max),
+                show_duration(policy.retry_backoff)
+            ),
         );
     }
     policy
@@ -374,7 +331,7 @@ fn name<T: std::str::FromStr<Err = freshet_domain::IdError>>(table: &mut Table<'
     match text.parse() {
         Ok(id) => Some(id),
         Err(error) => {
-            table.wrong("id", format!("is not a name: {error}"));
+            table.wrong("id", error);
             None
         }
     }

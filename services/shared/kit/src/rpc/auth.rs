@@ -49,6 +49,20 @@ pub fn authorize<T>(request: &tonic::Request<T>, scope: Scope, client_id: &str) 
     }
 }
 
+/// The client that a call without one can only mean: that of a key which may act for a single one.
+pub fn only_client<T>(request: &tonic::Request<T>) -> Option<&str> {
+    match caller(request) {
+        Caller::Key(key) => match &key.clients {
+            KeyClients::Only(clients) => match clients.as_slice() {
+                [only] => Some(only.as_str()),
+                _ => None,
+            },
+            KeyClients::All => None,
+        },
+        Caller::Internal | Caller::Unknown => None,
+    }
+}
+
 /// Lets the call pass if the caller has the scope for every client.
 pub fn authorize_all_clients<T>(request: &tonic::Request<T>, scope: Scope) -> Result<(), Error> {
     match caller(request) {

@@ -12,7 +12,7 @@ mod server;
 mod stack;
 mod tls;
 
-pub use auth::{Caller, authorize, authorize_all_clients, authorize_internal};
+pub use auth::{Caller, authorize, authorize_all_clients, authorize_internal, only_client};
 pub use channel::{Channel, ChannelError, connect, connect_with, in_process};
 pub use local::call_local;
 pub use server::{GrpcServer, ServeError};

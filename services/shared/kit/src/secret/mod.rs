@@ -30,6 +30,7 @@ pub struct LocalSecrets {
     environment: BTreeMap<String, String>,
     base: PathBuf,
     local: Option<PathBuf>,
+    makes_local: bool,
 }
 
 /// Without the environment, which has secrets.
@@ -43,7 +44,13 @@ impl LocalSecrets {
     /// `environment` is a copy of the process's environment; `base` is where relative `file:` paths start; `local` is
     /// the folder of `local:` secrets, or `None` where they are not allowed.
     pub fn new(environment: BTreeMap<String, String>, base: impl Into<PathBuf>, local: Option<PathBuf>) -> Self {
-        Self { environment, base: base.into(), local }
+        Self { environment, base: base.into(), local, makes_local: true }
+    }
+
+    /// Keeps no new `local:` secret: one that is not there yet is another each time.
+    #[must_use]
+    pub fn looking_only(self) -> Self {
+        Self { makes_local: false, ..self }
     }
 
     fn local(&self, name: &str) -> Result<String, String> {
@@ -60,6 +67,9 @@ impl LocalSecrets {
         // Standard base64, because that is the form that Standard Webhooks secrets must have.
         let text = random_bytes().map_err(|error| format!("no random numbers: {error}"))?;
         let text = base64::engine::general_purpose::STANDARD.encode(text);
+        if !self.makes_local {
+            return Ok(text);
+        }
         write_private(&path, &text).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
         Ok(text)
     }
@@ -85,6 +95,26 @@ impl SecretResolver for LocalSecrets {
         }
         Ok(SecretString::from(text))
     }
+}
+
+/// Every reference of a scheme, such as `file:`, that a catalogue has. Those of builds are the builds' own.
+pub fn references(catalogue: &str, scheme: &str) -> Vec<String> {
+    fn collect(value: &toml::Value, scheme: &str, into: &mut Vec<String>) {
+        match value {
+            toml::Value::String(text) if text.starts_with(scheme) => into.push(text.clone()),
+            toml::Value::Array(list) => list.iter().for_each(|value| collect(value, scheme, into)),
+            toml::Value::Table(table) => {
+                let others = table.iter().filter(|(name, _)| *name != "secret_env");
+                others.for_each(|(_, value)| collect(value, scheme, into));
+            }
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    if let Ok(table) = catalogue.parse::<toml::Table>() {
+        collect(&toml::Value::Table(table), scheme, &mut found);
+    }
+    found
 }
 
 /// A new secret: 32 random bytes, as text, after a prefix.
@@ -140,6 +170,16 @@ mod tests {
         for bad in ["env:NOPE", "env:EMPTY", "file:nope", "local:../x"] {
             assert!(secrets(folder.path()).resolve(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn whoever_only_looks_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().expect("folder");
+        secrets(folder.path()).looking_only().resolve("local:shop").expect("one that would be made");
+        assert!(!folder.path().join("secrets").exists());
+        let made = secrets(folder.path()).resolve("local:shop").expect("made");
+        let seen = secrets(folder.path()).looking_only().resolve("local:shop").expect("there");
+        assert_eq!(seen.expose_secret(), made.expose_secret());
     }
 
     #[test]

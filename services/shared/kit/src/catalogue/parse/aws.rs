@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use freshet_domain::catalogue::{Preset, SecretName, SiteAws, SiteBuild};
 use toml::de::DeValue;
 
-use super::Table;
+use super::{Table, variable};
 
 /// Where the site is on AWS, if the catalogue says so.
 pub(super) fn site(table: &Table<'_>, build: &SiteBuild) -> Option<SiteAws> {
@@ -44,9 +44,8 @@ fn secret_env(table: &Table<'_>, build: &SiteBuild) -> BTreeMap<String, SecretNa
         table.wrong("secret_env", "needs a `preset` other than \"builtin\", whose builds run no command");
     }
     for (key, value) in variables.others() {
-        if !is_variable(key) {
-            variables.wrong(key, "is not a name that a variable of a build may have");
-        } else if build.env.contains_key(key) {
+        variable::check(&variables, key);
+        if build.env.contains_key(key) {
             variables.wrong(key, "is also in `env`");
         }
         let DeValue::String(reference) = value.get_ref() else {
@@ -62,11 +61,4 @@ fn secret_env(table: &Table<'_>, build: &SiteBuild) -> BTreeMap<String, SecretNa
         }
     }
     secrets
-}
-
-/// True unless a shell cannot have it, or it means something to Freshet or CodeBuild.
-fn is_variable(name: &str) -> bool {
-    let is_word = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    let is_ours = name == "TRACEPARENT" || name.starts_with("FRESHET_") || name.starts_with("CODEBUILD_");
-    is_word && !is_ours && name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
 }

@@ -13,6 +13,9 @@ impl ProviderRules for Rules {
         if provider == "strapi" { &["header", "types"] } else { &[] }
     }
     fn check_source(&self, source: &Source) -> Vec<SettingProblem> {
+        if source.settings.text("header") == Some("bad header") {
+            return vec![SettingProblem { setting: "header", message: "is no header".into() }];
+        }
         if source.provider == "woocommerce" && source.secrets.is_empty() {
             vec![SettingProblem { setting: "secrets", message: "is missing: enter the webhook's secret".into() }]
         } else {
@@ -107,7 +110,7 @@ scopes = ["fly"]
     let said = report("freshet.toml", &problems);
     for (line, part) in [
         (1, "max_running_builds` must be a whole number from 1 to 1000"),
-        (3, "id` is not a name"),
+        (3, "client \"Acme!\": `id` must be 1 to 40"),
         (4, "content_ttl` must be from 1d to 30d"),
         (7, "did you mean `strapi`?"),
         (8, "`secrets` is missing: enter"),
@@ -186,6 +189,50 @@ fn a_command_in_one_text_is_told_how_to_be_written() {
         said.contains(r#"`command` must be a list of the program and its arguments: ["npm", "run", "build"]"#),
         "{said}"
     );
+}
+
+#[test]
+fn mistakes_of_keys_policies_and_variables_are_told() {
+    let second_key =
+        "scopes = [\"webhook\"]\n[[key]]\nname = \"ci\"\nsha256 = \"12\"\nclients = \"*\"\nscopes = [\"webhook\"]\n";
+    for (from, to, part) in [
+        ("clients = [\"acme\"]", "clients = []", "`clients` is empty"),
+        ("clients = [\"acme\"]", "", "`clients` is missing"),
+        ("scopes = [\"content:read\", \"webhook\"]", "scopes = []", "`scopes` is empty"),
+        (
+            "clients = [\"acme\"]",
+            "clients = [\"acme\"]\nsource = \"nope\"",
+            "names `nope`, which none of the key's clients",
+        ),
+        ("clients = [\"acme\"]", "clients = [\"acme\"]\nsource = \"No!\"", "`source` must be 1 to 40"),
+        ("scopes = [\"content:read\", \"webhook\"]", second_key, "`name` is used by two keys"),
+        ("max_wait = \"1m\"", "max_wait = \"400ms\"", "makes `max_wait` (400ms) shorter than `quiet_period` (500ms)"),
+        ("max_wait = \"1m\"", "retry_backoff = \"2h\"", "shorter than `retry_backoff` (2h)"),
+    ] {
+        let problems = read(&GOOD.replace(from, to)).expect_err(part);
+        let said = report("freshet.toml", &problems);
+        assert!(said.contains(part), "{part:?} is not in\n{said}");
+    }
+    for bad in ["FRESHET_OUTPUT", "TRACEPARENT", "\"A-B\"", "1A"] {
+        let text =
+            ON_AWS.replace("preset = \"eleventy\"", &format!("preset = \"eleventy\"\nenv = {{ {bad} = \"x\" }}"));
+        let said = report("freshet.toml", &read(&text).expect_err(bad));
+        assert!(said.contains("is not a name that a variable of a build may have"), "{said}");
+    }
+}
+
+#[test]
+fn a_secret_that_cannot_be_read_hides_no_other_mistake() {
+    let text = GOOD.replace(
+        "provider = \"strapi\"\nsecrets = [\"env:A\", \"env:B\"]",
+        "provider = \"strapi\"\nsecrets = [\"env:EMPTY\"]",
+    );
+    let said = report("freshet.toml", &read(&text.replace("x-secret", "bad header")).expect_err("two"));
+    assert!(said.contains("`env:EMPTY` is empty") && said.contains("`header` is no header"), "{said}");
+    // That there is none follows from the other, and is not said.
+    let text = text.replace("strapi", "woocommerce").replace("header = \"x-secret\"\ntypes = [\"a\", \"b\"]", "");
+    let said = report("freshet.toml", &read(&text).expect_err("one"));
+    assert!(said.contains("`env:EMPTY` is empty") && !said.contains("is missing"), "{said}");
 }
 
 #[test]
