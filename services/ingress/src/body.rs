@@ -50,7 +50,7 @@ async fn read_frames(mut body: axum::body::Body, max: usize, config: &IngressCon
         let Ok(data) = frame.into_data() else { continue };
         if first.len() + all.len() + data.len() > max {
             drop((first, all, data));
-            discard(body, config).await;
+            Box::pin(discard(body, config)).await;
             return Err(too_large(max));
         }
         // Nearly every delivery comes in one piece.

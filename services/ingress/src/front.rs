@@ -10,6 +10,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
 use freshet_kit::Readiness;
+use futures::FutureExt as _;
 use http::{Method, Request};
 use hyper::body::Incoming;
 
@@ -64,7 +65,7 @@ impl hyper::service::Service<Request<Incoming>> for Front {
             && let Some((provider, source)) = plain_webhook(request.method(), request.uri().path())
         {
             let (edge, provider, source) = (self.edge.clone(), provider.to_owned(), source.to_owned());
-            return Box::pin(async move { Ok(receive(&edge, provider, source, request.map(Body::new)).await) });
+            return Box::pin(receive(edge, provider, source, request.map(Body::new)).map(Ok));
         }
         Box::pin(tower::Service::call(&mut self.router.clone(), request))
     }

@@ -3,6 +3,7 @@
 //! Over the network they are generated clients ([`Remote`]). In one process the messages are handed over as they are
 //! ([`Local`]): a delivery would otherwise be encoded and decoded four times, which costs more than judging it.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -95,8 +96,12 @@ impl<S: ContentService> Local<S> {
 
 #[async_trait]
 impl<S: ValidationService> Validation for Local<S> {
-    async fn validate_delivery(&self, request: ValidateDeliveryRequest) -> Result<ValidateDeliveryResponse, Status> {
-        call_local("ValidateDelivery", request, |request| self.0.validate_delivery(request)).await
+    fn validate_delivery<'s, 'f>(&'s self, request: ValidateDeliveryRequest) -> Answer<'f, ValidateDeliveryResponse>
+    where
+        's: 'f,
+        Self: 'f,
+    {
+        Box::pin(call_local("ValidateDelivery", request, |request| self.0.validate_delivery(request)))
     }
 
     async fn list_providers(&self, request: ListProvidersRequest) -> Result<ListProvidersResponse, Status> {
@@ -106,7 +111,14 @@ impl<S: ValidationService> Validation for Local<S> {
 
 #[async_trait]
 impl<S: ContentService> Content for Local<S> {
-    async fn ingest_delivery(&self, request: IngestDeliveryRequest) -> Result<IngestDeliveryResponse, Status> {
-        call_local("IngestDelivery", request, |request| self.0.ingest_delivery(request)).await
+    fn ingest_delivery<'s, 'f>(&'s self, request: IngestDeliveryRequest) -> Answer<'f, IngestDeliveryResponse>
+    where
+        's: 'f,
+        Self: 'f,
+    {
+        Box::pin(call_local("IngestDelivery", request, |request| self.0.ingest_delivery(request)))
     }
 }
+
+/// What `async_trait` makes of an `async fn`. Written out where the future would otherwise have the request twice.
+type Answer<'f, T> = Pin<Box<dyn Future<Output = Result<T, Status>> + Send + 'f>>;

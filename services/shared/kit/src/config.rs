@@ -75,7 +75,7 @@ impl Layers {
         let mut layers = Self { values: BTreeMap::new(), meanings: BTreeMap::new(), problems: RefCell::default() };
         for part in parts {
             layers.meanings.append(&mut meanings(part));
-            let (values, problems) = flatten(part);
+            let Flat { values, problems } = flatten(part);
             layers.values.extend(values.into_iter().map(|(key, (value, _))| (key, (value, Origin::Default))));
             for (line, problem) in problems {
                 layers.problem(format!("the compiled-in defaults are broken at line {line}: {problem}"));
@@ -86,7 +86,7 @@ impl Layers {
 
     /// Puts a settings file over it.
     pub fn file(&mut self, path: &str, text: &str) {
-        let (values, problems) = flatten(text);
+        let Flat { values, problems } = flatten(text);
         for (key, (value, line)) in values {
             self.set(key, value, Origin::File { path: path.to_owned(), line });
         }
@@ -216,19 +216,27 @@ impl Layers {
     }
 }
 
-/// `section.name` of every value, with its line, and what is wrong with the others.
-fn flatten(text: &str) -> (BTreeMap<String, (String, usize)>, Vec<(usize, String)>) {
+/// What a file says.
+#[derive(Default)]
+struct Flat {
+    /// By `section.name`, with the line.
+    values: BTreeMap<String, (String, usize)>,
+    /// What is wrong with the others, by line.
+    problems: Vec<(usize, String)>,
+}
+
+fn flatten(text: &str) -> Flat {
     let line_of = |span: std::ops::Range<usize>| {
         text.as_bytes().iter().take(span.start).filter(|byte| **byte == b'\n').count() + 1
     };
     let (root, errors) = DeTable::parse_recoverable(text);
-    let (mut values, mut problems) = (BTreeMap::new(), Vec::new());
+    let Flat { mut values, mut problems } = Flat::default();
     for error in &errors {
         // The error's own text quotes the line, which can hold a secret.
         problems.push((error.span().map_or(1, line_of), format!("not valid TOML: {}", error.message())));
     }
     if !errors.is_empty() {
-        return (values, problems);
+        return Flat { values, problems };
     }
     for (section, value) in root.get_ref() {
         let section = section.get_ref();
@@ -250,7 +258,7 @@ fn flatten(text: &str) -> (BTreeMap<String, (String, usize)>, Vec<(usize, String
             values.insert(format!("{section}.{name}"), (text, line));
         }
     }
-    (values, problems)
+    Flat { values, problems }
 }
 
 /// The comment above each setting.

@@ -31,7 +31,7 @@ pub const DIRECTIVES: &str = "error, warn, info, debug, trace or off, also per m
 pub fn are_directives(text: &str) -> bool {
     let is_level = |word: &str| !word.is_empty() && word.parse::<LevelFilter>().is_ok();
     let is_known = |part: &str| part.rsplit_once('=').map_or_else(|| is_level(part), |(_, level)| is_level(level));
-    text.split(',').all(|part| is_known(part)) && EnvFilter::builder().parse(text).is_ok()
+    text.split(',').all(is_known) && EnvFilter::builder().parse(text).is_ok()
 }
 
 /// Sends logs to `writer`. The filter comes from `directives`, for example `info,freshet_build=debug`; a bad directive

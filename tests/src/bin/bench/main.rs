@@ -58,6 +58,9 @@ struct Args {
     /// The binary to measure [default: `freshet` beside this one]
     #[arg(long)]
     freshet: Option<PathBuf>,
+    /// Profile with Shopify deliveries of 8 KiB in place of Strapi's of 2 KiB
+    #[arg(long)]
+    shopify: bool,
     /// Runs the bare server; how this program starts itself
     #[arg(long, hide = true)]
     serve_bare: bool,
@@ -69,6 +72,8 @@ pub(crate) struct Plan {
     pub(crate) binary: PathBuf,
     /// Shorter in everything.
     pub(crate) quick: bool,
+    /// What the profile is of.
+    pub(crate) profiled: requests::Kind,
 }
 
 impl Plan {
@@ -112,7 +117,8 @@ async fn run(args: Args) -> anyhow::Result<()> {
         None => std::env::current_exe()?.with_file_name("freshet"),
     };
     anyhow::ensure!(binary.is_file(), "{} is not there; use scripts/bench, which builds it", binary.display());
-    let plan = Plan { binary, quick: args.quick };
+    let profiled = if args.shopify { requests::SHOPIFY } else { requests::STRAPI };
+    let plan = Plan { binary, quick: args.quick, profiled };
     let wanted = |part| args.parts.is_empty() || args.parts.contains(&part);
     let mut table = Table::default();
     if wanted(Part::Durable) {

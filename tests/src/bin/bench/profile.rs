@@ -12,7 +12,7 @@ use crate::Plan;
 use crate::freshet::{Freshet, catalogue, folder};
 use crate::load::Load;
 use crate::numbers::note;
-use crate::requests::{Maker, STRAPI};
+use crate::requests::Maker;
 
 const DELIVERIES: usize = 20_000;
 
@@ -23,7 +23,7 @@ pub(crate) async fn run(plan: &Plan) -> anyhow::Result<()> {
     note(format!("  perf record -g --call-graph dwarf -p {} -- sleep 5", freshet.pid()));
     let begun = Instant::now();
     while begun.elapsed() < Duration::from_secs(plan.pick(10, 30)) {
-        let requests = Arc::new(maker.make(STRAPI, DELIVERIES)?);
+        let requests = Arc::new(maker.make(plan.profiled, DELIVERIES)?);
         let (cpu, written) = (cpu(freshet.pid())?, written(freshet.pid())?);
         let began = Instant::now();
         let outcome = Load::new(freshet.address, &requests).run().await?.checked()?;
@@ -45,7 +45,7 @@ pub(crate) async fn run(plan: &Plan) -> anyhow::Result<()> {
         });
         note(format!("    {}", spent.collect::<Vec<_>>().join(", ")));
 
-        let requests = Arc::new(maker.make(STRAPI, DELIVERIES / 4)?);
+        let requests = Arc::new(maker.make(plan.profiled, DELIVERIES / 4)?);
         let load = Load { pace: Some(rate / 2.0), ..Load::new(freshet.address, &requests) };
         let outcome = load.run().await?.checked()?;
         freshet.settle().await?;

@@ -9,12 +9,14 @@ use super::Tables;
 use super::bodies::BodyLog;
 use super::ingest::last;
 use super::late::{Flush, Mark, OpenLate, Words};
+use super::names::Names;
 use super::sql::{self, Sql};
 
 /// Lives no longer than the transaction.
 pub(super) struct Batch<'c> {
     pub(super) connection: &'c Connection,
     pub(super) bodies: &'c BodyLog,
+    pub(super) names: &'c Names,
     /// By number. Taking a statement from the connection's cache and giving it back for each row costs as much as some
     /// of them.
     statements: Vec<RefCell<Option<CachedStatement<'c>>>>,
@@ -40,6 +42,7 @@ impl<'c> Batch<'c> {
         Ok(Self {
             connection,
             bodies: &tables.bodies,
+            names: &tables.names,
             statements: std::iter::repeat_with(RefCell::default).take(sql::COUNT).collect(),
             next_delivery: Cell::new(1 + last(connection, sql::DELIVERY_LAST)?),
             next_change: Cell::new(1 + last(connection, sql::CHANGE_LAST)?),

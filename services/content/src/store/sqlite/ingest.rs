@@ -109,6 +109,7 @@ impl Prepared {
     /// The job. Whoever knows that no delivery of its id is there and none with one of its marks says that it `is_new`,
     /// which saves look-ups.
     pub(super) fn write(&self, batch: &Batch<'_>, candidates: &Candidates, is_new: bool) -> Result<Done, DbError> {
+        batch.names.add(self);
         if !is_new && let Some(answer) = self.own_answer(batch)? {
             return Ok(answer);
         }

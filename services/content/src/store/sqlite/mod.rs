@@ -27,6 +27,7 @@ mod journal;
 mod late;
 mod list;
 mod merge;
+mod names;
 mod query;
 mod record;
 mod redact;
@@ -57,6 +58,7 @@ use self::ingest::{Done, Prepared, body_error};
 use self::invalidate::{Progress, Step};
 use self::journal::Journal;
 use self::late::{Flush, LATE_FROM, LateIndex};
+use self::names::Names;
 use self::sweep::MarksWalk;
 use self::threads::{JOURNAL_APPLIED, Kept, RECORD_BYTES_MAX, Threads};
 use super::{Accepted, Export, FeedSignal, Store};
@@ -79,6 +81,7 @@ struct Tables {
     db: Db,
     bodies: Arc<BodyLog>,
     late: LateIndex,
+    names: Names,
     signal: FeedSignal,
     /// The last change whose write was answered: everything up to it survives a power cut.
     durable: AtomicU64,
@@ -128,6 +131,7 @@ impl SqliteStore {
             db,
             bodies,
             late: LateIndex::default(),
+            names: Names::default(),
             signal: FeedSignal::default(),
             durable: AtomicU64::new(opened_at),
             secured: AtomicBool::default(),
@@ -432,5 +436,7 @@ impl Store for SqliteStore {
 mod journal_tests;
 #[cfg(test)]
 mod late_tests;
+#[cfg(test)]
+mod names_tests;
 #[cfg(test)]
 mod tests;

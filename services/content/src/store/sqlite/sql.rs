@@ -146,6 +146,7 @@ statements! {
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, 0, ?19, ?20, ?21)";
     DELIVERY_ANSWER = "SELECT client, source, outcomes, body_segment, body_offset, body_bytes, body_hash
         FROM deliveries WHERE delivery = ?1";
+    DELIVERY_NEWEST_ID = "SELECT max(delivery) FROM deliveries";
     DELIVERY_THERE = "SELECT 1 FROM deliveries WHERE delivery = ?1";
     DELIVERY_BODY_AGAIN = "UPDATE deliveries SET body_segment = ?2, body_offset = ?3 WHERE delivery = ?1";
     DELIVERY_AGAIN = "UPDATE deliveries SET duplicates = duplicates + 1 WHERE delivery = ?1";

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -74,7 +75,7 @@ impl Threads {
     /// Starts both. Arrivals may have deliveries already, from an earlier process.
     pub(super) fn start(tables: &Arc<Tables>, journal: Journal, arrivals: Arc<Arrivals>) -> std::io::Result<Self> {
         let (jobs, queue) = mpsc::sync_channel(QUEUE_MAX);
-        let keeper = Keeper { tables: tables.clone(), arrivals: arrivals.clone(), journal };
+        let keeper = Keeper { tables: tables.clone(), arrivals: arrivals.clone(), journal, loading: None };
         let applier = Applier { tables: tables.clone(), arrivals: arrivals.clone() };
         let named = |name: &str| std::thread::Builder::new().name(name.to_owned());
         let keeper = named("content-journal").spawn(move || {
@@ -131,6 +132,13 @@ struct Keeper {
     tables: Arc<Tables>,
     arrivals: Arc<Arrivals>,
     journal: Journal,
+    loading: Option<Loading>,
+}
+
+/// Reads the names in the tables.
+struct Loading {
+    thread: JoinHandle<()>,
+    stop: Arc<AtomicBool>,
 }
 
 impl Keeper {
@@ -167,6 +175,10 @@ impl Keeper {
         }
         // Leaves nothing to be applied by the next start, if possible.
         self.clear();
+        if let Some(Loading { thread, stop }) = self.loading {
+            stop.store(true, Ordering::Relaxed);
+            let _ = thread.join();
+        }
     }
 
     fn keep(&mut self, group: Vec<Keeping>) {
@@ -176,6 +188,7 @@ impl Keeper {
             group.into_iter().for_each(|keeping| drop(keeping.answer.send(Ok(Kept::AskTables))));
             return;
         }
+        self.load_names();
         self.arrivals.begin_asking();
         // In doubt everything may be known.
         let known = self.known(&group).unwrap_or_else(|_| vec![true; group.len()]);
@@ -194,8 +207,28 @@ impl Keeper {
         }
     }
 
+    /// Has the names in the tables read, beside all this, if nothing is known of them.
+    fn load_names(&mut self) {
+        let is_loading = self.loading.as_ref().is_some_and(|loading| !loading.thread.is_finished());
+        if is_loading || !self.tables.names.begin() {
+            return;
+        }
+        let (tables, stop) = (self.tables.clone(), Arc::new(AtomicBool::new(false)));
+        let stopped = stop.clone();
+        let thread = std::thread::Builder::new().name("content-names".to_owned()).spawn(move || {
+            Priority::Tables.take();
+            tables.names.load(&tables, &stopped);
+        });
+        // Without it nothing is lost but speed.
+        self.loading = thread.ok().map(|thread| Loading { thread, stop });
+    }
+
     /// Which of them have names that the tables know.
     fn known(&self, group: &[Keeping]) -> Result<Vec<bool>, Error> {
+        let new = self.tables.names.are_new(group.iter().map(|keeping| &*keeping.prepared));
+        if new.iter().all(|is_new| *is_new) {
+            return Ok(vec![false; group.len()]);
+        }
         // In this order: what leaves the one is in the other.
         let late = self.tables.late.knows(group.iter().map(|keeping| keeping.prepared.marks()));
         self.tables.db.read_blocking(|connection| {
@@ -203,7 +236,11 @@ impl Keeper {
             let mut mark_there = sql::DEDUP_FIND.on(&transaction)?;
             let mut delivery_there = sql::DELIVERY_THERE.on(&transaction)?;
             let mut known = Vec::with_capacity(group.len());
-            for (keeping, late) in group.iter().zip(late) {
+            for ((keeping, late), is_new) in group.iter().zip(late).zip(new) {
+                if is_new {
+                    known.push(false);
+                    continue;
+                }
                 let mut is_known = late || delivery_there.exists([&keeping.prepared.id().as_bytes()[..]])?;
                 for mark in keeping.prepared.marks() {
                     is_known = is_known || mark_there.exists([&mark[..]])?;

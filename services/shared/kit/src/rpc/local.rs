@@ -13,19 +13,25 @@ use super::stack::{DEADLINE_DEFAULT, guarded};
 ///
 /// For the hot path only, where encoding and decoding cost more than the work in between (see
 /// `docs/decisions/0010-messages-by-value-in-one-process.md`).
-pub async fn call_local<Q, A, F>(method: &str, message: Q, call: impl FnOnce(Request<Q>) -> F) -> Result<A, Status>
+pub fn call_local<Q, A, F>(
+    method: &'static str,
+    message: Q,
+    call: impl FnOnce(Request<Q>) -> F,
+) -> impl Future<Output = Result<A, Status>>
 where
     F: Future<Output = Result<Response<A>, Status>>,
 {
     let mut request = Request::new(message);
     request.extensions_mut().insert(Caller::Internal);
-    let call = async {
-        match guarded(method, DEADLINE_DEFAULT, call(request)).await {
+    // Made here: the future of the call has the message, and the futures around it need no room for another one.
+    let called = call(request);
+    let call = async move {
+        match guarded(method, DEADLINE_DEFAULT, called).await {
             Ok(answer) => answer.map(Response::into_inner),
             Err(error) => Err(error.into_status()),
         }
     };
-    observed(method, None, call, |answer| answer.as_ref().map_or_else(Status::code, |_| tonic::Code::Ok)).await
+    observed(method, None, call, |answer| answer.as_ref().map_or_else(Status::code, |_| tonic::Code::Ok))
 }
 
 #[cfg(test)]
