@@ -10,6 +10,9 @@ use prost_types::Timestamp;
 /// The clocks of two services differ by less, so a build that began so much later than a change was stored has read it.
 const CLOCKS_APART_SECS: i64 = 60;
 
+/// What is held until somebody builds the site or another change comes.
+pub(crate) const CANCELLED: &str = "its build was cancelled; it goes with the next build of the site";
+
 /// The receipt of a delivery.
 ///
 /// `sites` are the sites that use its source now; `batches` are those that took its changes.
@@ -190,7 +193,8 @@ fn progress_of(site: &build::Site, batch: &build::Batch, latest: Option<&build::
             let error = latest.map(|latest| latest.error.clone()).filter(|error| !error.is_empty());
             (Progress::Failed, error.unwrap_or_else(|| last("the build failed")))
         }
-        build::BatchState::Cancelled => (Progress::Waiting, last("cancelled; the change joins the next batch")),
+        // Where another batch waits or runs, the change has joined that one.
+        build::BatchState::Cancelled => (Progress::Held, CANCELLED.to_owned()),
     }
 }
 
@@ -281,6 +285,13 @@ mod tests {
             progress(published(), false, &[taken(State::Failed, 101)]),
             (Progress::Failed, "www: exit 1".into())
         );
+        assert_eq!(
+            progress(published(), false, &[taken(State::Cancelled, 101)]),
+            (Progress::Held, format!("www: {CANCELLED}")),
+            "nothing happens by itself"
+        );
+        let next = [taken(State::Cancelled, 101), taken(State::Pending, 104)];
+        assert_eq!(progress(published(), false, &next).0, Progress::Waiting);
         let later = [taken(State::Succeeded, 105), taken(State::Failed, 101)];
         let receipt = assemble(published(), &[site(false)], &later);
         assert_eq!(receipt.progress(), Progress::Live);

@@ -91,9 +91,7 @@ fn site_status(site: &build::Site) -> SiteStatus {
             (Some(batch), _) if batch.state() == build::BatchState::Failed => {
                 (Progress::Failed, format!("{} failed; its builds tell why", batch.batch_id))
             }
-            (Some(batch), _) => {
-                (Progress::Waiting, format!("{} was cancelled; its changes join the next batch", batch.batch_id))
-            }
+            (Some(batch), _) => (Progress::Held, format!("{}: {}", batch.batch_id, crate::receipt::CANCELLED)),
             (None, Some(live)) => {
                 let end = live.end_time.as_ref().map_or(Timestamp::EPOCH, timestamp_from_proto);
                 (Progress::Live, format!("live since {end} ({})", live.build_id))
