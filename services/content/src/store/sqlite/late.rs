@@ -217,12 +217,6 @@ impl LateIndex {
         groups.map(|marks| marks.iter().any(knows)).collect()
     }
 
-    /// Every mark that waits here, and those of which perhaps no reader sees yet that they were written.
-    pub(super) fn all_marks(&self) -> Vec<[u8; 16]> {
-        let late = self.marks();
-        late.waiting.this.keys().chain(late.waiting.next.keys()).chain(&late.written).copied().collect()
-    }
-
     /// What was written is committed. To be told on the writer's thread, before the next transaction.
     pub(super) fn committed(&self) {
         self.marks().written = HashSet::new();
@@ -253,6 +247,12 @@ impl OpenLate<'_> {
     /// How often something was changed here.
     pub(super) fn changes(&self) -> u64 {
         self.changes
+    }
+
+    /// Every mark that waits here.
+    pub(super) fn waiting_marks(&self) -> Vec<[u8; 16]> {
+        let late = self.late.marks();
+        late.waiting.this.keys().chain(late.waiting.next.keys()).copied().collect()
     }
 
     fn change(&mut self) {

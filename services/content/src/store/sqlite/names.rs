@@ -5,17 +5,22 @@
 //! Bloom filter tells without a look: of what it does not have, nothing is in the tables.
 //!
 //! **Invariants**
-//! - A name is added before the transaction that writes it is committed; until then it is among the arrivals. So what was
-//!   neither added nor is among them is not in the tables.
+//! - A name is added before the transaction that writes it is committed. What comes by the arrivals is among them until
+//!   then, so what was neither added nor is among them is not in the tables. (Redactions write without being among them:
+//!   until they are committed, nobody knows of them, here or in the tables.)
 //! - What was written before the filter began is read from the tables, by a thread of its own, beginning with the first
 //!   burst of deliveries. Until it is done, everything may be known.
 //! - Nothing is removed. When the filter is full it begins anew, larger.
+//! - The lock is held for moments only: answers wait for it, and the thread that loads gives way to others.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use freshet_kit::Error;
-use rusqlite::params;
+use freshet_kit::error::chain;
+use freshet_sqlite::DbError;
+use rusqlite::{Connection, params};
 
 use super::ingest::Prepared;
 use super::{Tables, rows, sql};
@@ -26,6 +31,16 @@ const PART: usize = if cfg!(test) { 7 } else { 10_000 };
 /// The filter is made for so many times the names that there are, and for this many at least.
 const ROOM_TIMES: usize = 2;
 const ROOM_MIN: usize = if cfg!(test) { 40 } else { 1 << 17 };
+
+/// Most names that are added while it is loaded: 32 MiB. Whoever takes longer has to begin again.
+const ADDED_MAX: usize = 4 << 20;
+
+/// So many are added under the lock.
+const FEW: usize = 1_024;
+
+/// After a failure it is not loaded for so long, then for twice as long each time, up to [`PAUSE_MAX`].
+const PAUSE: Duration = Duration::from_secs(1);
+const PAUSE_MAX: Duration = Duration::from_secs(300);
 
 /// Of a filter. With six, and as full as it gets, a hundredth of the new names looks known.
 const BITS_PER_NAME: usize = 10;
@@ -38,18 +53,29 @@ pub(super) struct Names {
 }
 
 #[derive(Default)]
-enum State {
+struct State {
+    knowledge: Knowledge,
+    /// How many loads have begun: an earlier one knows nothing of what was added before this one.
+    loads: u64,
+    /// How often in a row it could not be loaded, and until when it is left at that.
+    failures: u32,
+    paused_until: Option<Instant>,
+}
+
+#[derive(Default)]
+enum Knowledge {
     /// Nothing.
     #[default]
-    Unknown,
+    None,
     /// What was added since the reading began.
     Loading(Vec<u64>),
-    Known(Known),
+    Filter(Known),
 }
 
 struct Known {
     filter: Filter,
-    /// The greatest id when it was loaded: ids are in the order of time, and the filter has the later ones only.
+    /// The greatest id when it was loaded: ids are in the order of time, and the filter has the later ones only. One from
+    /// a clock that was ahead has all ids looked up until then.
     newest: [u8; 16],
 }
 
@@ -61,23 +87,25 @@ impl Names {
     /// The delivery is about to be written.
     pub(super) fn add(&self, prepared: &Prepared) {
         let mut state = self.state();
-        match &mut *state {
-            State::Unknown => {}
-            State::Loading(added) => added.extend(prepared.names().map(hash)),
-            State::Known(known) => {
-                if !prepared.names().all(|name| known.filter.add(hash(name))) {
-                    *state = State::Unknown;
-                }
+        let has_room = match &mut state.knowledge {
+            Knowledge::None => true,
+            Knowledge::Loading(added) => {
+                added.extend(prepared.names().map(hash));
+                added.len() <= ADDED_MAX
             }
+            Knowledge::Filter(known) => prepared.names().all(|name| known.filter.add(hash(name))),
+        };
+        if !has_room {
+            state.knowledge = Knowledge::None;
         }
     }
 
     /// For each whether the tables have none of its names, as far as was written before.
     pub(super) fn are_new<'p>(&self, deliveries: impl Iterator<Item = &'p Prepared>) -> Vec<bool> {
         let state = self.state();
-        let is_new = |prepared: &Prepared| match &*state {
-            State::Unknown | State::Loading(_) => false,
-            State::Known(known) => {
+        let is_new = |prepared: &Prepared| match &state.knowledge {
+            Knowledge::None | Knowledge::Loading(_) => false,
+            Knowledge::Filter(known) => {
                 *prepared.id().as_bytes() > known.newest
                     && prepared.names().all(|name| !known.filter.may_have(hash(name)))
             }
@@ -87,36 +115,118 @@ impl Names {
 
     #[cfg(test)]
     pub(super) fn are_known(&self) -> bool {
-        matches!(*self.state(), State::Known(_))
+        matches!(self.state().knowledge, Knowledge::Filter(_))
     }
 
-    /// True if they are to be loaded now, by the caller.
-    pub(super) fn begin(&self) -> bool {
-        let mut state = self.state();
-        let begins = matches!(*state, State::Unknown);
-        if begins {
-            *state = State::Loading(Vec::new());
+    #[cfg(test)]
+    pub(super) fn forget(&self) {
+        self.state().knowledge = Knowledge::None;
+    }
+
+    #[cfg(test)]
+    pub(super) fn are_loading(&self) -> bool {
+        matches!(self.state().knowledge, Knowledge::Loading(_))
+    }
+}
+
+/// Reading what the tables have. Dropped before it is done, nothing is known.
+pub(super) struct Load {
+    tables: Arc<Tables>,
+    number: u64,
+}
+
+impl Load {
+    /// Begins, if nothing is known and it did not fail a moment ago.
+    pub(super) fn begin(tables: &Arc<Tables>) -> Option<Self> {
+        let mut state = tables.names.state();
+        let is_paused = state.paused_until.is_some_and(|until| until > Instant::now());
+        if is_paused || !matches!(state.knowledge, Knowledge::None) {
+            return None;
         }
-        begins
+        state.knowledge = Knowledge::Loading(Vec::new());
+        state.loads += 1;
+        Some(Self { tables: tables.clone(), number: state.loads })
     }
 
-    /// Reads what the tables have, after [`Names::begin`]. Ends early if it is told to stop, and knows nothing then.
-    pub(super) fn load(&self, tables: &Tables, stop: &AtomicBool) {
-        let read = read(tables, stop);
-        let mut state = self.state();
-        *state = match (std::mem::take(&mut *state), read) {
-            (State::Loading(added), Ok(Some(Read { marks, newest }))) => {
-                let mut filter = Filter::new((marks.len() + added.len()).saturating_mul(ROOM_TIMES).max(ROOM_MIN));
-                // There is room for all of them.
-                let all = marks.into_iter().chain(added).all(|name| filter.add(name));
-                if all { State::Known(Known { filter, newest }) } else { State::Unknown }
+    /// Reads it, or ends early if it is told to stop.
+    pub(super) fn run(self, stop: &AtomicBool) {
+        match self.read(stop) {
+            Ok(Some(read)) => self.publish(read),
+            Ok(None) => {}
+            Err(error) => {
+                let mut state = self.tables.names.state();
+                let pause = PAUSE.saturating_mul(1 << state.failures.min(16)).min(PAUSE_MAX);
+                state.failures += 1;
+                state.paused_until = Some(Instant::now() + pause);
+                let is_first = state.failures == 1;
+                drop(state);
+                if is_first {
+                    tracing::warn!(error = %chain(&error), "the dedup marks cannot be read, so each is looked up");
+                }
             }
-            (_, Ok(_)) => State::Unknown,
-            (_, Err(error)) => {
-                tracing::debug!(%error, "the names in the tables cannot be read");
-                State::Unknown
+        }
+    }
+
+    /// None if it was told to stop.
+    fn read(&self, stop: &AtomicBool) -> Result<Option<Read>, Error> {
+        // On the writer's thread: what was written before, without being added, is committed or taken back once this was
+        // answered, and what waits for its index row is complete.
+        let tables = self.tables.clone();
+        let late = move |connection: &Connection| Ok(tables.late.open(connection)?.waiting_marks());
+        let late = self.tables.db.begin_checked(late, || {}, |_| {})?.wait_blocking()?;
+        let mut marks: Vec<u64> = late.iter().map(hash).collect();
+        let newest = self.tables.db.read_blocking(|connection| {
+            let mut newest = sql::DELIVERY_NEWEST_ID.on(connection)?;
+            Ok(newest.query_row([], |row| row.get::<_, Option<[u8; 16]>>(0))?)
+        })?;
+        let mut after = Vec::new();
+        loop {
+            let part = self.tables.db.read_blocking(|connection| part(connection, &after))?;
+            if stop.load(Ordering::Relaxed) {
+                return Ok(None);
             }
-        };
+            marks.extend(part.iter().map(hash));
+            match part.last() {
+                Some(last) if part.len() == PART => after = last.to_vec(),
+                _ => return Ok(Some(Read { marks, newest: newest.unwrap_or_default() })),
+            }
+        }
+    }
+
+    /// Makes the filter, without the lock but for the last few names.
+    fn publish(self, read: Read) {
+        let mut filter = Filter::new(read.marks.len().saturating_mul(ROOM_TIMES).max(ROOM_MIN));
+        let mut names = read.marks;
+        loop {
+            // If there are more than there is room for, the next one is larger.
+            if !names.drain(..).all(|name| filter.add(name)) {
+                return;
+            }
+            let mut state = self.tables.names.state();
+            let is_mine = state.loads == self.number;
+            let Knowledge::Loading(added) = &mut state.knowledge else { return };
+            if !is_mine {
+                return;
+            }
+            names = std::mem::take(added);
+            if names.len() > FEW {
+                continue;
+            }
+            if names.drain(..).all(|name| filter.add(name)) {
+                state.knowledge = Knowledge::Filter(Known { filter, newest: read.newest });
+                (state.failures, state.paused_until) = (0, None);
+            }
+            return;
+        }
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        let mut state = self.tables.names.state();
+        if state.loads == self.number && matches!(state.knowledge, Knowledge::Loading(_)) {
+            state.knowledge = Knowledge::None;
+        }
     }
 }
 
@@ -128,37 +238,15 @@ struct Read {
     newest: [u8; 16],
 }
 
-/// None if it was told to stop.
-fn read(tables: &Tables, stop: &AtomicBool) -> Result<Option<Read>, Error> {
-    // What was written before, without being added, is committed or taken back once the writer has come here.
-    tables.db.begin_checked(|_| Ok(()), || {}, |()| {})?.wait_blocking()?;
-    // In this order: what leaves the one is in the other.
-    let mut marks: Vec<u64> = tables.late.all_marks().iter().map(hash).collect();
-    let newest = tables.db.read_blocking(|connection| {
-        let mut newest = sql::DELIVERY_NEWEST_ID.on(connection)?;
-        Ok(newest.query_row([], |row| row.get::<_, Option<[u8; 16]>>(0))?)
-    })?;
-    let mut after = Vec::new();
-    loop {
-        let begin = marks.len();
-        after = tables.db.read_blocking(|connection| {
-            let mut statement = sql::DEDUP_WALK.on(connection)?;
-            let mut found = statement.query(params![after, PART as i64])?;
-            let mut last = Vec::new();
-            while let Some(row) = found.next()? {
-                let mark = rows::bytes(row, 0)?;
-                last = mark.to_vec();
-                marks.extend(<&[u8; 16]>::try_from(mark).map(hash));
-            }
-            Ok(last)
-        })?;
-        if stop.load(Ordering::Relaxed) {
-            return Ok(None);
-        }
-        if marks.len() < begin + PART {
-            return Ok(Some(Read { marks, newest: newest.unwrap_or_default() }));
-        }
+/// The next marks.
+fn part(connection: &Connection, after: &[u8]) -> Result<Vec<[u8; 16]>, DbError> {
+    let mut statement = sql::DEDUP_WALK.on(connection)?;
+    let mut found = statement.query(params![after, PART as i64])?;
+    let mut marks = Vec::new();
+    while let Some(row) = found.next()? {
+        marks.push(rows::bytes(row, 0)?.try_into().map_err(|_| DbError::damaged("a dedup mark of another length"))?);
     }
+    Ok(marks)
 }
 
 /// Marks are hashes already; ids are time and chance.
@@ -191,8 +279,11 @@ impl Filter {
         })
     }
 
-    /// False if it is full: then the name is not in it.
+    /// False if it is full: then the name is not in it. What it seems to have takes no room.
     fn add(&mut self, name: u64) -> bool {
+        if self.may_have(name) {
+            return true;
+        }
         let Some(room) = self.room.checked_sub(1) else { return false };
         self.room = room;
         for (word, bit) in self.places(name) {
@@ -223,7 +314,8 @@ mod tests {
         assert!(names(0, 10_000).all(|name| filter.may_have(name)));
         let wrong = names(10_000, 110_000).filter(|name| filter.may_have(*name)).count();
         assert!(wrong < 2_000, "{wrong} of 100,000");
-        assert!(!filter.add(1), "full");
+        assert!(names(0, 10_000).all(|name| filter.add(name)), "again, without taking room");
+        assert!(!names(10_000, 12_000).all(|name| filter.add(name)), "full");
     }
 
     /// Ids of one process differ in few bits only.

@@ -2,9 +2,12 @@
 //! deliveries.
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
 
+use freshet_domain::{Change, ChangeOp};
 use proptest::prelude::*;
 
+use super::names::Load;
 use super::tests::open;
 use super::*;
 use crate::store::contract::support::*;
@@ -106,4 +109,80 @@ fn p2_no_duplicate_is_taken_for_new_and_nothing_new_for_a_duplicate() {
         known.set(known.get() + runtime.block_on(run(steps)));
     });
     assert!(known.get() > 0, "the names were never known, so nothing was tested");
+}
+
+/// On a thread that may block.
+async fn run_load(load: Load, stop: bool) {
+    tokio::task::spawn_blocking(move || load.run(&AtomicBool::new(stop))).await.expect("no panic");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_load_that_is_given_up_is_begun_again_and_an_older_one_is_not_believed() {
+    let folder = tempfile::tempdir().expect("folder");
+    let store = open(folder.path());
+    let tables = &store.tables;
+    // As when no thread can be started.
+    drop(Load::begin(tables).expect("begins"));
+    assert!(!tables.names.are_loading());
+    let first = Load::begin(tables).expect("begins again");
+    assert!(Load::begin(tables).is_none(), "once at a time");
+    run_load(first, true).await;
+    assert!(!tables.names.are_known() && !tables.names.are_loading(), "it was told to stop");
+    let older = Load::begin(tables).expect("begins again");
+    tables.names.forget();
+    let newer = Load::begin(tables).expect("begins again");
+    run_load(older, false).await;
+    assert!(!tables.names.are_known() && tables.names.are_loading());
+    run_load(newer, false).await;
+    assert!(tables.names.are_known());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p2_while_a_damaged_mark_cannot_be_read_every_delivery_is_looked_up() {
+    let folder = tempfile::tempdir().expect("folder");
+    let store = open(folder.path()).journaling_always();
+    for key in 0..30 {
+        assert!(matches!(deliver(&store, &with_keys(&[key]), false).await, Accepted::Applied(new) if !new.duplicate));
+    }
+    let damage = |connection: &Connection, _: &Tables| {
+        Ok(connection
+            .execute("UPDATE dedup_marks SET mark = x'80' WHERE mark = (SELECT max(mark) FROM dedup_marks)", [])?)
+    };
+    assert_eq!(store.tables.write(damage).await.expect("written"), 1);
+    let load = Load::begin(&store.tables).expect("begins");
+    run_load(load, false).await;
+    assert!(!store.tables.names.are_known());
+    assert!(Load::begin(&store.tables).is_none(), "not again at once");
+    let mut duplicates = 0;
+    for key in 0..30 {
+        let again = deliver(&store, &with_keys(&[key]), true).await;
+        duplicates += usize::from(matches!(again, Accepted::Applied(ingested) if ingested.duplicate));
+    }
+    assert_eq!(duplicates, 29, "all but the one whose mark is damaged");
+}
+
+/// A redaction writes without being among the arrivals, and what a failed transaction wrote is not there.
+#[tokio::test(flavor = "multi_thread")]
+async fn p2_what_redactions_wrote_is_known_and_what_failed_is_new() {
+    let folder = tempfile::tempdir().expect("folder");
+    let store = open(folder.path()).journaling_always();
+    deliver(&store, &with_keys(&[1]), true).await;
+    wait(&store).await;
+    assert!(store.tables.names.are_known());
+    let change = Change { op: ChangeOp::Redact, ..delete("1", 20) };
+    let redaction = NewDelivery { dedup_keys: vec!["id:2".into()], ..delivery(vec![change]) };
+    deliver(&store, &redaction, false).await;
+    let same_key = deliver(&store, &with_keys(&[2]), true).await;
+    assert!(matches!(same_key, Accepted::Applied(ingested) if ingested.duplicate), "the redaction has the key");
+    let fails = store.tables.db.write({
+        let (tables, prepared) = (store.tables.clone(), Prepared::new(with_keys(&[3])));
+        move |connection| {
+            let batch = Batch::new(connection, &tables)?;
+            prepared.write(&batch, &Default::default(), false)?;
+            Err::<(), _>(Error::internal("on purpose").into())
+        }
+    });
+    fails.await.expect_err("fails");
+    let new = deliver(&store, &with_keys(&[3]), true).await;
+    assert!(!matches!(new, Accepted::Applied(ingested) if ingested.duplicate), "it was taken back");
 }

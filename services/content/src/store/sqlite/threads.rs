@@ -18,6 +18,7 @@ use super::batch::Batch;
 use super::ingest::{Done, Prepared, body_error};
 use super::journal::Journal;
 use super::late::Flush;
+use super::names::Load;
 use super::redact::Candidates;
 use super::{Tables, feed, sql};
 
@@ -135,10 +136,19 @@ struct Keeper {
     loading: Option<Loading>,
 }
 
-/// Reads the names in the tables.
+/// The thread that reads the names in the tables. It does not outlive this.
 struct Loading {
-    thread: JoinHandle<()>,
+    thread: Option<JoinHandle<()>>,
     stop: Arc<AtomicBool>,
+}
+
+impl Drop for Loading {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
 }
 
 impl Keeper {
@@ -175,10 +185,6 @@ impl Keeper {
         }
         // Leaves nothing to be applied by the next start, if possible.
         self.clear();
-        if let Some(Loading { thread, stop }) = self.loading {
-            stop.store(true, Ordering::Relaxed);
-            let _ = thread.join();
-        }
     }
 
     fn keep(&mut self, group: Vec<Keeping>) {
@@ -209,18 +215,19 @@ impl Keeper {
 
     /// Has the names in the tables read, beside all this, if nothing is known of them.
     fn load_names(&mut self) {
-        let is_loading = self.loading.as_ref().is_some_and(|loading| !loading.thread.is_finished());
-        if is_loading || !self.tables.names.begin() {
+        let is_loading = |loading: &Loading| loading.thread.as_ref().is_some_and(|thread| !thread.is_finished());
+        if self.loading.as_ref().is_some_and(is_loading) {
             return;
         }
-        let (tables, stop) = (self.tables.clone(), Arc::new(AtomicBool::new(false)));
+        let Some(load) = Load::begin(&self.tables) else { return };
+        let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         let thread = std::thread::Builder::new().name("content-names".to_owned()).spawn(move || {
             Priority::Tables.take();
-            tables.names.load(&tables, &stopped);
+            load.run(&stopped);
         });
-        // Without it nothing is lost but speed.
-        self.loading = thread.ok().map(|thread| Loading { thread, stop });
+        // Without a thread nothing is lost but speed.
+        self.loading = thread.ok().map(|thread| Loading { thread: Some(thread), stop });
     }
 
     /// Which of them have names that the tables know.
