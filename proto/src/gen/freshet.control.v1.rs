@@ -142,7 +142,7 @@ pub struct ListReceiptsResponse {
 /// Asks for the state of the system.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetSystemStatusRequest {
-    /// Only this client; empty for all, which needs a key for `*`.
+    /// Only this client; empty for all that the key is for, which must be one client or `*`.
     #[prost(string, tag = "1")]
     pub client_id: ::prost::alloc::string::String,
 }
