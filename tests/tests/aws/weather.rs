@@ -78,15 +78,12 @@ async fn p1_p2_p3_p4_in_bad_weather_every_acknowledged_delivery_becomes_live() {
     for (action, kind) in [("PublishBatch", "partial"), ("PublishBatch", "error-after"), ("PublishBatch", "reset")] {
         rule("sns", action, kind, 0.3, ",\"times\":6").await;
     }
-    let of_queue = [
-        ("ReceiveMessage", "error"),
-        ("ReceiveMessage", "reset-after"),
-        ("DeleteMessageBatch", "partial"),
-        ("DeleteMessageBatch", "throttle"),
-    ];
+    let of_queue = [("ReceiveMessage", "error"), ("DeleteMessageBatch", "partial"), ("DeleteMessageBatch", "throttle")];
     for (action, kind) in of_queue {
         rule("sqs", action, kind, 0.3, ",\"times\":6").await;
     }
+    // Hides for half a minute what nobody got: a message that met it five times would be a dead letter.
+    rule("sqs", "ReceiveMessage", "reset-after", 0.3, ",\"times\":2").await;
     let sent = futures::stream::iter(1..=DELIVERIES).map(|number| {
         let world = &world;
         async move {
