@@ -6,7 +6,9 @@ use prost::Message as _;
 use rusqlite::{ToSql, params};
 
 use super::batch::Batch;
+use super::feed::number;
 use super::late::Words;
+use super::packed::Packed;
 use super::redact::{self, Erased};
 use super::{rows, sql};
 use crate::model::NewDelivery;
@@ -29,7 +31,7 @@ struct PreparedContent {
     tags: Vec<String>,
     tags_print: i64,
     details: Vec<u8>,
-    fields: bytes::Bytes,
+    fields: Packed,
     updated_at: Option<i64>,
 }
 
@@ -44,15 +46,16 @@ impl PreparedChange {
                 tags: details.tags,
                 title: content.title,
                 slug: Some(content.slug).filter(|slug| !slug.is_empty()),
-                fields: content.fields_json,
+                fields: Packed::new(content.fields_json),
                 updated_at: content.provider_updated_at.map(|at| at.as_micros()),
             }
         });
         Self { key: change.key, incoming, kind: change.kind.code(), lane: change.lane.code(), content }
     }
 
-    pub(super) fn bytes(&self) -> u64 {
-        self.content.as_ref().map_or(0, |content| content.fields.len() as u64)
+    /// The fields of its content, if it has some.
+    pub(super) fn fields(&self) -> Option<&Packed> {
+        self.content.as_ref().map(|content| &content.fields)
     }
 
     fn names_everything(&self) -> bool {
@@ -314,18 +317,21 @@ impl Applier<'_, '_> {
 
     fn put_content(&self, content: Option<&PreparedContent>, stored: Option<i64>) -> Result<Option<i64>, DbError> {
         match (content, stored) {
-            (Some(content), Some(number)) => {
+            (Some(content), Some(content_no)) => {
                 let PreparedContent { title, details, fields, .. } = content;
-                self.batch.statement(sql::CONTENT_SET)?.execute(params![number, title, details, &fields[..]])?;
-                Ok(Some(number))
+                let (stored, plain_bytes) = (&fields.stored()[..], fields.plain_bytes().map(number));
+                let columns = params![content_no, title, details, stored, plain_bytes];
+                self.batch.statement(sql::CONTENT_SET)?.execute(columns)?;
+                Ok(Some(content_no))
             }
             (Some(content), None) => {
                 let PreparedContent { title, details, fields, .. } = content;
-                self.batch.statement(sql::CONTENT_PUT)?.execute(params![title, details, &fields[..]])?;
+                let (stored, plain_bytes) = (&fields.stored()[..], fields.plain_bytes().map(number));
+                self.batch.statement(sql::CONTENT_PUT)?.execute(params![title, details, stored, plain_bytes])?;
                 Ok(Some(self.batch.connection.last_insert_rowid()))
             }
-            (None, Some(number)) => {
-                self.batch.statement(sql::CONTENT_DELETE)?.execute([number])?;
+            (None, Some(content_no)) => {
+                self.batch.statement(sql::CONTENT_DELETE)?.execute([content_no])?;
                 Ok(None)
             }
             (None, None) => Ok(None),

@@ -43,6 +43,13 @@ pub(super) type WriteAt = Box<dyn Fn(&File, &[u8], u64) -> io::Result<()> + Send
 pub(super) struct Place {
     pub(super) segment: u64,
     pub(super) offset: u64,
+    pub(super) bytes: u64,
+}
+
+impl Place {
+    fn end(&self) -> u64 {
+        self.offset.saturating_add(self.bytes)
+    }
 }
 
 /// The files.
@@ -125,7 +132,7 @@ impl BodyLog {
     /// Appends a body. Only the writer does, and it must [`BodyLog::flush`] before the rows that point to it are committed.
     pub(super) fn append(&self, body: &[u8], now: Timestamp) -> io::Result<Place> {
         if body.is_empty() {
-            return Ok(Place { segment: NO_SEGMENT, offset: 0 });
+            return Ok(Place { segment: NO_SEGMENT, offset: 0, bytes: 0 });
         }
         let mut state = self.state();
         let fits = |current: &Current| current.end() < self.segment_bytes && now < current.opened_at.plus(SEGMENT_AGE);
@@ -133,7 +140,7 @@ impl BodyLog {
             self.begin_segment(&mut state, now)?;
         }
         let current = state.current.as_mut().ok_or_else(|| io::Error::other("no segment"))?;
-        let place = Place { segment: current.number, offset: current.end() };
+        let place = Place { segment: current.number, offset: current.end(), bytes: body.len() as u64 };
         current.gathered.extend_from_slice(body);
         if current.gathered.len() >= self.gathered_bytes {
             self.write(&mut state)?;
@@ -196,7 +203,7 @@ impl BodyLog {
     }
 
     /// Reads a body that was flushed; `None` if its segment is gone or too short.
-    pub(super) fn read(&self, place: Place, length: u64) -> io::Result<Option<Vec<u8>>> {
+    pub(super) fn read(&self, place: Place) -> io::Result<Option<Vec<u8>>> {
         if place.segment == NO_SEGMENT {
             return Ok(Some(Vec::new()));
         }
@@ -205,16 +212,16 @@ impl BodyLog {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        if file.metadata()?.len() < place.offset.saturating_add(length) {
+        if file.metadata()?.len() < place.end() {
             return Ok(None);
         }
-        let mut body = vec![0; usize::try_from(length).map_err(io::Error::other)?];
+        let mut body = vec![0; usize::try_from(place.bytes).map_err(io::Error::other)?];
         file.read_exact_at(&mut body, place.offset)?;
         Ok(Some(body))
     }
 
     /// Overwrites a body with zeros. Durable after the next [`BodyLog::sync`].
-    pub(super) fn erase(&self, place: Place, length: u64) -> io::Result<()> {
+    pub(super) fn erase(&self, place: Place) -> io::Result<()> {
         if place.segment == NO_SEGMENT {
             return Ok(());
         }
@@ -225,7 +232,7 @@ impl BodyLog {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(error),
         };
-        let end = file.metadata()?.len().min(place.offset.saturating_add(length));
+        let end = file.metadata()?.len().min(place.end());
         let zeros = vec![0; 64 * 1024];
         let mut at = place.offset;
         while at < end {
@@ -326,7 +333,7 @@ mod tests {
         assert_eq!(places.iter().map(|place| place.segment).collect::<Vec<_>>(), [1, 1, 1, 2, 2, 2, 3, 3, 3]);
         let check = |log: &BodyLog| {
             for (body, place) in bodies.iter().zip(&places) {
-                assert_eq!(log.read(*place, 20).expect("read").as_ref(), Some(body));
+                assert_eq!(log.read(*place).expect("read").as_ref(), Some(body));
             }
         };
         check(&log);
@@ -335,7 +342,7 @@ mod tests {
         assert_eq!(again.append(b"new", at(0)).expect("appended").segment, 4, "never behind an old tail");
         check(&again);
         assert_eq!(log.append(b"", at(0)).expect("appended").segment, NO_SEGMENT);
-        assert_eq!(log.read(Place { segment: NO_SEGMENT, offset: 0 }, 0).expect("read"), Some(Vec::new()));
+        assert_eq!(log.read(Place { segment: NO_SEGMENT, offset: 0, bytes: 0 }).expect("read"), Some(Vec::new()));
     }
 
     #[test]
@@ -348,9 +355,9 @@ mod tests {
             std::fs::write(folder.path().join(name), bytes).expect("written");
         }
         let log = small(folder.path());
-        assert_eq!(log.read(place, 4).expect("read"), Some(b"kept".to_vec()));
-        assert_eq!(log.read(place, 5).expect("read"), None, "too short");
-        assert_eq!(log.read(Place { segment: 77, offset: 0 }, 1).expect("read"), None);
+        assert_eq!(log.read(place).expect("read"), Some(b"kept".to_vec()));
+        assert_eq!(log.read(Place { bytes: 5, ..place }).expect("read"), None, "too short");
+        assert_eq!(log.read(Place { segment: 77, offset: 0, bytes: 1 }).expect("read"), None);
         assert_eq!(log.append(b"new", at(0)).expect("appended").segment, 3);
         assert!(!log.holds(77));
     }
@@ -361,12 +368,12 @@ mod tests {
         let log = small(folder.path());
         let places: Vec<Place> =
             [b"left", b"gone", b"last"].iter().map(|body| log.append(*body, at(0)).expect("appended")).collect();
-        log.erase(places[1], 4).expect("erased");
-        log.erase(Place { segment: 9, offset: 0 }, 4).expect("a segment that is gone has nothing to erase");
+        log.erase(places[1]).expect("erased");
+        log.erase(Place { segment: 9, offset: 0, bytes: 4 }).expect("a segment that is gone has nothing to erase");
         log.sync().expect("synced");
-        assert_eq!(log.read(places[1], 4).expect("read"), Some(vec![0; 4]));
-        assert_eq!(log.read(places[0], 4).expect("read"), Some(b"left".to_vec()));
-        assert_eq!(log.read(places[2], 4).expect("read"), Some(b"last".to_vec()));
+        assert_eq!(log.read(places[1]).expect("read"), Some(vec![0; 4]));
+        assert_eq!(log.read(places[0]).expect("read"), Some(b"left".to_vec()));
+        assert_eq!(log.read(places[2]).expect("read"), Some(b"last".to_vec()));
     }
 
     #[test]
@@ -410,8 +417,8 @@ mod tests {
         assert!(log.append(&vec![b'x'; GATHERED_BYTES], at(0)).is_err(), "so much is written at once");
         full.store(false, std::sync::atomic::Ordering::SeqCst);
         let third = log.append(b"three", at(0)).expect("appended");
-        assert_eq!(third, Place { segment: first.segment, offset: first.offset + 3 });
+        assert_eq!(third, Place { segment: first.segment, offset: first.offset + 3, bytes: 5 });
         log.flush().expect("written");
-        assert_eq!(log.read(third, 5).expect("read"), Some(b"three".to_vec()));
+        assert_eq!(log.read(third).expect("read"), Some(b"three".to_vec()));
     }
 }

@@ -11,8 +11,10 @@ use rusqlite::{Connection, params};
 
 use super::apply::{Applier, PreparedChange};
 use super::batch::Batch;
+use super::bodies::Place;
 use super::feed::number;
 use super::late::{self, Mark};
+use super::packed::Packed;
 use super::redact::{self, Candidates};
 use super::{rows, sql};
 use crate::model::NewDelivery;
@@ -25,7 +27,7 @@ pub(super) struct Prepared {
     marks: Vec<[u8; 16]>,
     body_hash: [u8; 32],
     body_bytes: u64,
-    content_bytes: u64,
+    body: Packed,
     keeps_body: bool,
     headers: Vec<u8>,
     changes: Vec<PreparedChange>,
@@ -59,11 +61,12 @@ impl Prepared {
         let changes: Vec<PreparedChange> =
             std::mem::take(&mut delivery.changes).into_iter().map(PreparedChange::new).collect();
         let redacts = changes.iter().any(|change| change.incoming.op == ChangeOp::Redact);
+        let body = std::mem::take(&mut delivery.body);
         Self {
             marks,
-            body_hash: body_hash(&delivery.body),
-            body_bytes: delivery.body.len() as u64,
-            content_bytes: changes.iter().map(PreparedChange::bytes).sum(),
+            body_hash: body_hash(&body),
+            body_bytes: body.len() as u64,
+            body: Packed::new(body),
             // A request to forget names whom to forget.
             keeps_body: delivery.retention == Retention::Body && !redacts,
             headers,
@@ -79,7 +82,17 @@ impl Prepared {
 
     /// How large it is, roughly.
     pub(super) fn bytes(&self) -> u64 {
-        self.body_bytes + self.content_bytes
+        let content_bytes = self.fields().map(|(_, fields)| fields.stored().len()).sum::<usize>();
+        (self.body.stored().len() + content_bytes) as u64
+    }
+
+    pub(super) fn body(&self) -> &Packed {
+        &self.body
+    }
+
+    /// The fields of each change that has content, with its place in the list.
+    pub(super) fn fields(&self) -> impl Iterator<Item = (usize, &Packed)> {
+        self.changes.iter().enumerate().filter_map(|(index, change)| Some((index, change.fields()?)))
     }
 
     /// The marks and the id: no two deliveries share one of them without one having to know of the other.
@@ -141,7 +154,7 @@ impl Prepared {
     /// The answer of an earlier attempt of this very request.
     fn own_answer(&self, batch: &Batch<'_>) -> Result<Option<Done>, DbError> {
         let id = &self.delivery.delivery.as_bytes()[..];
-        let (outcomes, place) = {
+        let (outcomes, kept) = {
             let mut statement = batch.statement(sql::DELIVERY_ANSWER)?;
             let mut found = statement.query([id])?;
             let Some(row) = found.next()? else { return Ok(None) };
@@ -150,20 +163,21 @@ impl Prepared {
                 let message = "`delivery_id` is the id of a delivery of another source";
                 return Err(Error::new(ErrorKind::Exists, "DELIVERY_EXISTS", message).into());
             }
-            let same_body = is_hash_of(rows::bytes(row, 6)?, &self.delivery.body);
-            (Outcomes::read(rows::bytes(row, 2)?)?, rows::place(row, 3)?.filter(|_| same_body))
+            let hash = rows::bytes(row, 3)?;
+            let same_body = hash == self.body_hash || is_hash_of(hash, &self.body.plain()?);
+            (Outcomes::read(rows::bytes(row, 2)?)?, rows::kept_body(row, 4)?.filter(|_| same_body))
         };
         // A power cut after the first attempt may have left the row and taken the body, see `bodies`.
-        if let Some(place) = place.filter(|_| self.keeps_body) {
+        if let Some(kept) = kept.filter(|_| self.keeps_body) {
             // The first attempt may be in the same transaction.
             batch.bodies.flush().map_err(body_error)?;
-            let found = batch.bodies.read(place, self.body_bytes).map_err(body_error)?;
-            if found.as_deref() == Some(&self.delivery.body[..]) {
+            let found = kept.read(batch.bodies).map_err(body_error)?;
+            if found.is_some_and(|found| body_hash(&found) == self.body_hash) {
                 return Ok(Some(Done::Stored(outcomes)));
             }
-            let place = batch.bodies.append(&self.delivery.body, self.delivery.stored_at).map_err(body_error)?;
+            let place = self.keep_body(batch)?;
             let (segment, offset) = (number(place.segment), number(place.offset));
-            batch.statement(sql::DELIVERY_BODY_AGAIN)?.execute(params![id, segment, offset])?;
+            batch.statement(sql::DELIVERY_BODY_AGAIN)?.execute(params![id, segment, offset, self.packed_bytes()])?;
         }
         Ok(Some(Done::Stored(outcomes)))
     }
@@ -210,11 +224,7 @@ impl Prepared {
         late_marks: Option<Vec<u8>>,
     ) -> Result<(), DbError> {
         let delivery = &self.delivery;
-        let place = if self.keeps_body {
-            Some(batch.bodies.append(&delivery.body, delivery.stored_at).map_err(body_error)?)
-        } else {
-            None
-        };
+        let place = if self.keeps_body { Some(self.keep_body(batch)?) } else { None };
         let first_published = outcomes
             .list
             .iter()
@@ -242,8 +252,18 @@ impl Prepared {
             first_published,
             outcomes.encode_to_vec(),
             late_marks,
+            place.and(self.packed_bytes()),
         ])?;
         Ok(())
+    }
+
+    fn keep_body(&self, batch: &Batch<'_>) -> Result<Place, DbError> {
+        batch.bodies.append(self.body.stored(), self.delivery.stored_at).map_err(body_error)
+    }
+
+    /// How many bytes the body has in its log, if it is compressed there.
+    fn packed_bytes(&self) -> Option<i64> {
+        self.body.plain_bytes().map(|_| number(self.body.stored().len() as u64))
     }
 }
 

@@ -12,7 +12,7 @@
 //! | `query`, `list`, `merge` | reading |
 //! | `feed`, `export` | the change feed and snapshots |
 //! | `invalidate`, `redact`, `sweep` | ending freshness, removing for good, forgetting |
-//! | `bodies` | raw bodies |
+//! | `bodies`, `packed` | raw bodies; how what is large is kept |
 //! | `rows` | rows, to and from the model |
 
 mod apply;
@@ -28,6 +28,7 @@ mod late;
 mod list;
 mod merge;
 mod names;
+mod packed;
 mod query;
 mod record;
 mod redact;
@@ -313,10 +314,11 @@ impl Store for SqliteStore {
         if !small || !(self.journals_always || self.threads.arrivals.is_busy()) {
             return Ok(Accepted::Applied(self.ingest(wire::delivery_from_proto(request, &context)?).await?));
         }
-        let (record, request) = record::write(request, &context);
+        let (record, request) = record::begin(request, &context);
         let delivery = wire::delivery_from_proto(request, &context)?;
         let id = delivery.delivery;
         let prepared = prepare(delivery).await?;
+        let record = record::finish(record, &prepared);
         if !prepared.redacts && record.len() <= RECORD_BYTES_MAX {
             match self.threads.keep(prepared.clone(), record).await? {
                 Kept::Durable => return Ok(Accepted::Durable(id)),

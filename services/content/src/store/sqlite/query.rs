@@ -42,13 +42,13 @@ pub(super) fn delivery(
     let mut statement = sql::DELIVERY_GET.on(connection)?;
     let mut found = statement.query([&id.as_bytes()[..]])?;
     let Some(row) = found.next()? else { return Ok(None) };
-    let (mut delivery, place) = rows::delivery(row, bodies)?;
+    let (mut delivery, kept) = rows::delivery(row, bodies)?;
     if delivery.client != *client {
         return Ok(None);
     }
     let mut body = None;
-    if let Some(place) = place.filter(|_| include_body) {
-        body = bodies.read(place, delivery.body_bytes).map_err(super::ingest::body_error)?;
+    if let Some(kept) = kept.filter(|_| include_body) {
+        body = kept.read(bodies).map_err(super::ingest::body_error)?;
         // Half redacted, or a file that somebody restored: not this body any more.
         body = body.filter(|body| is_hash_of(&delivery.body_hash, body));
         delivery.body_kept = body.is_some();

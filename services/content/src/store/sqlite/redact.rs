@@ -33,7 +33,6 @@ pub(super) struct Candidates {
 struct Body {
     delivery_no: i64,
     place: Place,
-    length: u64,
 }
 
 /// How many bodies were removed.
@@ -51,11 +50,12 @@ pub(super) struct Covered {
 
 impl Redaction {
     fn body(&self, row: &Row<'_>) -> Result<Option<Body>, DbError> {
-        if !covers_delivery(&self.keys, &Outcomes::read(rows::bytes(row, 4)?)?) {
+        if !covers_delivery(&self.keys, &Outcomes::read(rows::bytes(row, 1)?)?) {
             return Ok(None);
         }
-        let place = Place { segment: rows::count(row, 1)?, offset: rows::count(row, 2)? };
-        Ok(Some(Body { delivery_no: row.get(0)?, place, length: rows::count(row, 3)? }))
+        let kept = rows::kept_body(row, 2)?;
+        let delivery_no = row.get(0)?;
+        Ok(kept.map(|kept| Body { delivery_no, place: kept.place }))
     }
 }
 
@@ -83,7 +83,7 @@ pub(super) fn erase_bodies(
 ) -> Result<Erased, DbError> {
     let mut erased = Erased::default();
     let mut erase = |body: &Body| -> Result<(), DbError> {
-        log.erase(body.place, body.length).map_err(body_error)?;
+        log.erase(body.place).map_err(body_error)?;
         erased.bodies += sql::DELIVERY_BODY_GONE.on(connection)?.execute([body.delivery_no])? as u64;
         Ok(())
     };

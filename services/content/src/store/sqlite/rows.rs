@@ -10,6 +10,7 @@ use freshet_sqlite::DbError;
 use rusqlite::Row;
 
 use super::bodies::{BodyLog, Place};
+use super::packed;
 use crate::model::{Delivery, Entry, FeedChange};
 use crate::store::codec::{self, Details, Outcomes, damaged};
 
@@ -69,7 +70,7 @@ pub(super) fn entry(row: &Row<'_>, sources: &mut SourceCache) -> Result<Entry, D
             let mut content = EntryContent {
                 title: title.to_owned(),
                 slug: slug.unwrap_or_default().to_owned(),
-                fields_json: Bytes::copy_from_slice(bytes(row, 18)?),
+                fields_json: plain(bytes(row, 18)?, row.get(19)?)?,
                 provider_updated_at: row.get::<_, Option<i64>>(13)?.map(Timestamp::from_micros),
                 content_hash,
                 ..EntryContent::default()
@@ -104,20 +105,52 @@ pub(super) fn version(row: &Row<'_>, column: usize) -> Result<SourceVersion, DbE
     Ok(SourceVersion { micros: row.get(column)?, rank: u8::try_from(rank).unwrap_or(u8::MAX) })
 }
 
-/// Where a body is, in two columns; `None` if it is not kept.
-pub(super) fn place(row: &Row<'_>, column: usize) -> Result<Option<Place>, DbError> {
-    let Some(segment) = row.get::<_, Option<i64>>(column)? else { return Ok(None) };
-    Ok(Some(Place { segment: u64::try_from(segment).unwrap_or(u64::MAX), offset: count(row, column + 1)? }))
+/// What was kept by a [`packed::Packed`], as it came.
+fn plain(stored: &[u8], plain_bytes: Option<i64>) -> Result<Bytes, Error> {
+    match plain_bytes {
+        Some(plain_bytes) => packed::unpack(stored, plain_bytes.unsigned_abs()).map(Bytes::from),
+        None => Ok(Bytes::copy_from_slice(stored)),
+    }
 }
 
-/// A row of a statement made by `delivery_columns!`, and where its body is.
-pub(super) fn delivery(row: &Row<'_>, bodies: &BodyLog) -> Result<(Delivery, Option<Place>), DbError> {
+/// A body in the log.
+pub(super) struct KeptBody {
+    pub(super) place: Place,
+    /// How many bytes it has when it is not compressed any more; `None`: it is not compressed.
+    plain_bytes: Option<u64>,
+}
+
+impl KeptBody {
+    /// The body as it came; `None` if it is not in the log any more.
+    pub(super) fn read(&self, bodies: &BodyLog) -> std::io::Result<Option<Vec<u8>>> {
+        let stored = bodies.read(self.place)?;
+        Ok(match self.plain_bytes {
+            // Erased, or torn by a power cut: whoever compares a body with its hash finds the same of one that is not
+            // compressed.
+            Some(plain_bytes) => stored.and_then(|block| packed::unpack(&block, plain_bytes).ok()),
+            None => stored,
+        })
+    }
+}
+
+/// The columns of `kept_body!`; `None` if there is none.
+pub(super) fn kept_body(row: &Row<'_>, column: usize) -> Result<Option<KeptBody>, DbError> {
+    let Some(segment) = row.get::<_, Option<i64>>(column)? else { return Ok(None) };
+    let segment = u64::try_from(segment).unwrap_or(u64::MAX);
+    let (offset, plain_bytes) = (count(row, column + 1)?, count(row, column + 2)?);
+    let packed_bytes = row.get::<_, Option<i64>>(column + 3)?.map(i64::unsigned_abs);
+    let place = Place { segment, offset, bytes: packed_bytes.unwrap_or(plain_bytes) };
+    Ok(Some(KeptBody { place, plain_bytes: packed_bytes.map(|_| plain_bytes) }))
+}
+
+/// A row of a statement made by `delivery_columns!`, and its body.
+pub(super) fn delivery(row: &Row<'_>, bodies: &BodyLog) -> Result<(Delivery, Option<KeptBody>), DbError> {
     let source = SourceId::new(text(row, 2)?).map_err(|_| damaged("source"))?;
-    let place = place(row, 14)?.filter(|place| bodies.holds(place.segment));
+    let body = kept_body(row, 18)?.filter(|body| bodies.holds(body.place.segment));
     let delivery = Delivery {
         delivery: delivery_id(row, 0)?,
         client: ClientId::new(text(row, 1)?).map_err(|_| damaged("client"))?,
-        outcomes: Outcomes::read(bytes(row, 17)?)?.into_domain(&source)?,
+        outcomes: Outcomes::read(bytes(row, 15)?)?.into_domain(&source)?,
         source,
         provider: row.get(3)?,
         event: row.get(4)?,
@@ -130,12 +163,12 @@ pub(super) fn delivery(row: &Row<'_>, bodies: &BodyLog) -> Result<(Delivery, Opt
         headers: codec::read_headers(bytes(row, 11)?)?,
         body_bytes: count(row, 12)?,
         body_hash: bytes(row, 13)?.try_into().map_err(|_| damaged("body_hash"))?,
-        body_kept: place.is_some(),
-        duplicates: count(row, 16)?,
-        traceparent: row.get(18)?,
-        published_at: row.get::<_, Option<i64>>(19)?.map(Timestamp::from_micros),
+        body_kept: body.is_some(),
+        duplicates: count(row, 14)?,
+        traceparent: row.get(16)?,
+        published_at: row.get::<_, Option<i64>>(17)?.map(Timestamp::from_micros),
     };
-    Ok((delivery, place))
+    Ok((delivery, body))
 }
 
 /// A row of a statement made by `feed!`.

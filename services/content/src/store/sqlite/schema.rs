@@ -3,7 +3,8 @@
 use freshet_sqlite::Migrations;
 
 /// The tables of the content service.
-pub const MIGRATIONS: Migrations = Migrations { component: "content", scripts: &[TABLES, FEWER_PAGES, OTHER_HASHES] };
+pub const MIGRATIONS: Migrations =
+    Migrations { component: "content", scripts: &[TABLES, FEWER_PAGES, OTHER_HASHES, PACKED] };
 
 /// The first version; [`FEWER_PAGES`] replaces its entries and the index of slugs.
 ///
@@ -218,4 +219,12 @@ ALTER TABLE deliveries ADD COLUMN late_marks BLOB;
 /// Bodies are known by their BLAKE3; those that came before, by their SHA-256.
 const OTHER_HASHES: &str = "
 ALTER TABLE deliveries RENAME COLUMN body_sha256 TO body_hash;
+";
+
+/// What is large is compressed ([`super::packed`]); what was kept before stays as it is.
+const PACKED: &str = "
+-- How many bytes the body has in its segment, if it is a block of LZ4 there.
+ALTER TABLE deliveries ADD COLUMN body_packed_bytes INTEGER;
+-- How many bytes the fields have, if what is kept of them is a block of LZ4.
+ALTER TABLE contents ADD COLUMN fields_bytes INTEGER;
 ";

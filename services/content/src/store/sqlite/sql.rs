@@ -72,7 +72,7 @@ macro_rules! by_key {
 macro_rules! export {
     ($range:literal) => {
         concat!(
-            entry_columns!("c.fields"),
+            entry_columns!("c.fields, c.fields_bytes"),
             entries_from!("entries"),
             "WHERE e.client = ?1 AND e.source = ?2 ",
             $range,
@@ -118,13 +118,34 @@ macro_rules! feed {
     };
 }
 
+/// The columns that [`super::rows::kept_body`] reads, in its order.
+macro_rules! kept_body {
+    () => {
+        "body_segment, body_offset, body_bytes, body_packed_bytes"
+    };
+}
+
+/// The columns that [`super::rows::delivery`] reads, in its order.
 macro_rules! delivery_columns {
     ($where:literal) => {
         concat!(
             "SELECT delivery, client, source, provider, event, received_at, stored_at, verdict, reason, detail, proof, ",
-            "headers, body_bytes, body_hash, body_segment, body_offset, duplicates, outcomes, traceparent, ",
-            "(SELECT at FROM published WHERE through >= first_published ORDER BY through LIMIT 1) ",
+            "headers, body_bytes, body_hash, duplicates, outcomes, traceparent, ",
+            "(SELECT at FROM published WHERE through >= first_published ORDER BY through LIMIT 1), ",
+            kept_body!(),
+            " ",
             "FROM deliveries WHERE ",
+            $where
+        )
+    };
+}
+
+macro_rules! delivery_bodies {
+    ($where:literal) => {
+        concat!(
+            "SELECT delivery_no, outcomes, ",
+            kept_body!(),
+            " FROM deliveries WHERE body_segment IS NOT NULL AND ",
             $where
         )
     };
@@ -142,13 +163,14 @@ statements! {
     DELIVERY_LAST = "SELECT max(delivery_no) FROM deliveries";
     DELIVERY_PUT = "INSERT INTO deliveries (delivery_no, delivery, client, source, verdict, received_at, stored_at,
         provider, event, reason, detail, proof, traceparent, headers, body_bytes, body_hash, body_segment, body_offset,
-        duplicates, first_published, outcomes, late_marks)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, 0, ?19, ?20, ?21)";
-    DELIVERY_ANSWER = "SELECT client, source, outcomes, body_segment, body_offset, body_bytes, body_hash
-        FROM deliveries WHERE delivery = ?1";
+        duplicates, first_published, outcomes, late_marks, body_packed_bytes)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, 0, ?19, ?20, ?21, ?22)";
+    DELIVERY_ANSWER =
+        concat!("SELECT client, source, outcomes, body_hash, ", kept_body!(), " FROM deliveries WHERE delivery = ?1");
     DELIVERY_NEWEST_ID = "SELECT max(delivery) FROM deliveries";
     DELIVERY_THERE = "SELECT 1 FROM deliveries WHERE delivery = ?1";
-    DELIVERY_BODY_AGAIN = "UPDATE deliveries SET body_segment = ?2, body_offset = ?3 WHERE delivery = ?1";
+    DELIVERY_BODY_AGAIN =
+        "UPDATE deliveries SET body_segment = ?2, body_offset = ?3, body_packed_bytes = ?4 WHERE delivery = ?1";
     DELIVERY_AGAIN = "UPDATE deliveries SET duplicates = duplicates + 1 WHERE delivery = ?1";
     DELIVERY_GET = delivery_columns!("delivery = ?1");
     DELIVERY_SOURCE_AFTER =
@@ -159,10 +181,8 @@ statements! {
     DELIVERY_OLDEST = "SELECT delivery_no, stored_at FROM deliveries WHERE delivery_no > 0
         ORDER BY delivery_no LIMIT ?1";
     DELIVERY_FORGET = "DELETE FROM deliveries WHERE delivery_no <= ?1";
-    DELIVERY_BODIES_OF_SOURCE = "SELECT delivery_no, body_segment, body_offset, body_bytes, outcomes FROM deliveries
-        WHERE client = ?1 AND source = ?2 AND verdict = ?3 AND +delivery_no <= ?4 AND body_segment IS NOT NULL";
-    DELIVERY_BODIES_AFTER = "SELECT delivery_no, body_segment, body_offset, body_bytes, outcomes FROM deliveries
-        WHERE delivery_no > ?3 AND +client = ?1 AND +source = ?2 AND body_segment IS NOT NULL";
+    DELIVERY_BODIES_OF_SOURCE = delivery_bodies!("client = ?1 AND source = ?2 AND verdict = ?3 AND +delivery_no <= ?4");
+    DELIVERY_BODIES_AFTER = delivery_bodies!("delivery_no > ?3 AND +client = ?1 AND +source = ?2");
     LATE_DELIVERIES = "SELECT delivery, client, source, outcomes, late_marks FROM deliveries WHERE delivery_no >= ?1
         ORDER BY delivery_no";
     DELIVERY_BODY_GONE = "UPDATE deliveries SET body_segment = NULL WHERE delivery_no = ?1";
@@ -200,8 +220,9 @@ statements! {
     ENTRIES_OF_ID = "SELECT type, id, locale, kind, status FROM entries
         WHERE client = ?1 AND source = ?2 AND type = ?3 AND id = ?4";
 
-    CONTENT_PUT = "INSERT INTO contents (title, details, fields) VALUES (?1, ?2, ?3)";
-    CONTENT_SET = "UPDATE contents SET title = ?2, details = ?3, fields = ?4 WHERE content_no = ?1";
+    CONTENT_PUT = "INSERT INTO contents (title, details, fields, fields_bytes) VALUES (?1, ?2, ?3, ?4)";
+    CONTENT_SET =
+        "UPDATE contents SET title = ?2, details = ?3, fields = ?4, fields_bytes = ?5 WHERE content_no = ?1";
     CONTENT_DELETE = "DELETE FROM contents WHERE content_no = ?1";
     CONTENT_DETAILS = "SELECT details FROM contents WHERE content_no = ?1";
 
@@ -215,8 +236,8 @@ statements! {
     TAG_HAS = "SELECT 1 FROM entry_tags
         WHERE client = ?1 AND source = ?2 AND type = ?3 AND id = ?4 AND locale = ?5 AND tag = ?6";
 
-    ENTRY_GET = by_key!("c.fields");
-    ENTRY_GET_WITHOUT_FIELDS = by_key!("x''");
+    ENTRY_GET = by_key!("c.fields, c.fields_bytes");
+    ENTRY_GET_WITHOUT_FIELDS = by_key!("x'', NULL");
     ENTRY_FILTERS = "SELECT status, stored_at, expires_at, slug FROM entries
         WHERE client = ?1 AND source = ?2 AND type = ?3 AND id = ?4 AND locale = ?5";
 
