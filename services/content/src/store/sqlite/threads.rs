@@ -35,12 +35,10 @@ pub(super) const RECORD_BYTES_MAX: usize = 256 << 10;
 /// Deliveries that may wait for the journal.
 const QUEUE_MAX: usize = 8_192;
 
-/// At most one sync in this time while few come between two of them: each costs as much as a delivery or two, and slows the
-/// disk down for all that is written beside the journal.
-const SYNC_EVERY: Duration = Duration::from_millis(2);
-
-/// So many are not few.
-const FEW: usize = 16;
+/// At most one sync in this time: each costs as much as a delivery or two, and slows the disk down for all that is written
+/// beside the journal. And who sends the next delivery when the last one is answered comes in the same step as all others,
+/// if there is one sync for each step; then nobody is judged while it lasts.
+const SYNC_EVERY: Duration = Duration::from_millis(1);
 
 /// What the tables refuse now they may take later.
 const TRY_AGAIN: Duration = Duration::from_millis(200);
@@ -154,9 +152,9 @@ impl Drop for Loading {
 impl Keeper {
     /// Runs until every sender is gone.
     fn run(mut self, jobs: &mpsc::Receiver<Job>) {
-        let (mut synced_at, mut synced) = (Instant::now(), usize::MAX);
+        let mut synced_at: Option<Instant> = None;
         while let Ok(first) = jobs.recv() {
-            if synced < FEW {
+            if let Some(synced_at) = synced_at {
                 std::thread::sleep(SYNC_EVERY.saturating_sub(synced_at.elapsed()));
             }
             let (mut group, mut bytes, mut clear) = (Vec::new(), 0, None);
@@ -175,7 +173,7 @@ impl Keeper {
                 let has_room = group.len() < GROUP_MAX && bytes < GROUP_BYTES_MAX;
                 next = if has_room { jobs.try_recv().ok() } else { None };
             }
-            (synced_at, synced) = (Instant::now(), group.len());
+            synced_at = Some(Instant::now());
             if !group.is_empty() {
                 self.keep(group);
             }
