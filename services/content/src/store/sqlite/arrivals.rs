@@ -17,7 +17,7 @@
 
 mod queue;
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -36,6 +36,9 @@ const BUSY: Duration = Duration::from_millis(200);
 
 /// Deliveries that may wait to be applied; more have to wait for the journal.
 const WAITING_MAX: usize = 16_384;
+
+/// How often those who wait for room look whether there is some.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// The longest pause between transactions when nobody waits for one: larger transactions write each page less often.
 const PAUSE_MAX: Duration = Duration::from_millis(25);
@@ -79,6 +82,8 @@ pub(super) struct Arrivals {
     busy_until: AtomicU64,
     /// The last attempt to apply something failed.
     failing: AtomicBool,
+    /// How many of those that were taken last are written, though not committed.
+    written: AtomicUsize,
     /// Index rows that were put off are written for those who need them only. For tests.
     never_calm: AtomicBool,
 }
@@ -249,8 +254,15 @@ impl Arrivals {
             self.many();
         }
         state.taken.extend(tickets);
+        state.taken_last = batch.len();
+        self.written.store(0, Ordering::Relaxed);
         state.awaited -= batch.iter().filter(|arrival| arrival.answer.is_some()).count();
         Some(Work { batch, flush })
+    }
+
+    /// One more of those that were taken last is written, though not committed.
+    pub(super) fn wrote_one(&self) {
+        self.written.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The first of those that were taken are in the tables, but for so many index rows.
@@ -288,6 +300,7 @@ impl Arrivals {
         let mut state = self.state();
         self.failing.store(true, Ordering::SeqCst);
         let tickets: Vec<u64> = state.taken.drain(..batch.len()).collect();
+        state.taken_last = 0;
         for (ticket, mut arrival) in tickets.into_iter().zip(batch).rev() {
             // Whether or not the failed attempt left something is for the tables to tell.
             arrival.is_new = false;
@@ -314,18 +327,25 @@ impl Arrivals {
         self.state().capped(through)
     }
 
-    /// Waits until there is room: few enough wait, and `fits` says of the last applied record of the journal that there is.
+    /// Waits until there is room: few enough wait to be written, and `fits` says of the last applied record of the journal that there is.
     /// False if waiting does not help: nothing can be applied now, or a record that cannot be keeps its file.
     pub(super) fn wait_for_room(&self, fits: impl Fn(u64) -> bool) -> bool {
         let mut state = self.state();
-        while state.queue.len() >= WAITING_MAX || !fits(state.applied) {
+        while !self.has_room(&state, &fits) {
             if !self.can_apply() || state.stuck.is_some() {
                 return false;
             }
             self.entered.notify_one();
-            state = self.left.wait_timeout(state, PAUSE_MAX).unwrap_or_else(PoisonError::into_inner).0;
+            state = self.left.wait_timeout(state, LOOK_EVERY).unwrap_or_else(PoisonError::into_inner).0;
         }
         true
+    }
+
+    /// One comes in for each that is written. If all who wait were let in at the end of a transaction, there would be
+    /// nothing to answer while it lasts, and too much after it.
+    fn has_room(&self, state: &State, fits: &impl Fn(u64) -> bool) -> bool {
+        let unwritten = state.taken_last.saturating_sub(self.written.load(Ordering::Relaxed));
+        state.queue.len() + unwritten < WAITING_MAX && fits(state.applied)
     }
 
     /// True if the next batch should be applied at once.
@@ -370,3 +390,6 @@ pub(super) fn same(error: &Error) -> Error {
 pub(super) fn closed() -> Error {
     Error::unavailable("the store is closed")
 }
+
+#[cfg(test)]
+mod tests;

@@ -441,4 +441,6 @@ mod late_tests;
 #[cfg(test)]
 mod names_tests;
 #[cfg(test)]
+mod packed_tests;
+#[cfg(test)]
 mod tests;

@@ -42,7 +42,8 @@ fn secret(id: &str, micros: i64, marker: &str, size: usize) -> NewDelivery {
         content.slug = format!("slug-{marker}");
         content.tags = vec![format!("tag-{marker}")];
     }
-    NewDelivery { body: Bytes::from(format!("{{\"raw\":\"{marker}\"}}")), ..delivery(vec![change]) }
+    let filling = format!("{marker} ").repeat(1 + size / marker.len());
+    NewDelivery { body: Bytes::from(format!("{{\"raw\":\"{filling}\"}}")), ..delivery(vec![change]) }
 }
 
 #[tokio::test(flavor = "multi_thread")]

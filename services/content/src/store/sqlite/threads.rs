@@ -373,6 +373,7 @@ impl Applier {
         let prepared: Vec<_> = batch.iter().map(|arrival| (arrival.prepared.clone(), arrival.is_new)).collect();
         let through = through(batch).map(|through| self.arrivals.capped(through));
         let is_awaited = batch.iter().any(|arrival| arrival.answer.is_some());
+        let arrivals = self.arrivals.clone();
         let job = move |connection: &Connection, tables: &Tables| {
             let mut results = Vec::with_capacity(prepared.len());
             let mut position = 0;
@@ -383,6 +384,7 @@ impl Applier {
                 let result = one(prepared, &shared, *is_new)?;
                 position = result.as_ref().map_or(0, Done::position).max(position);
                 results.push(result);
+                arrivals.wrote_one();
             }
             if let Some(through) = through {
                 sql::VALUE_PUT.on(connection)?.execute((JOURNAL_APPLIED, feed::number(through)))?;
