@@ -36,8 +36,8 @@ pub(super) const RECORD_BYTES_MAX: usize = 256 << 10;
 const QUEUE_MAX: usize = 8_192;
 
 /// At most one sync in this time: each costs as much as a delivery or two, and slows the disk down for all that is written
-/// beside the journal. And who sends the next delivery when the last one is answered comes in the same step as all others,
-/// if there is one sync for each step; then nobody is judged while it lasts.
+/// beside the journal. Without the pause, those who send the next delivery when the last one is answered end up in one step:
+/// all are synced together, and nobody is judged meanwhile.
 const SYNC_EVERY: Duration = Duration::from_millis(1);
 
 /// What the tables refuse now they may take later.
