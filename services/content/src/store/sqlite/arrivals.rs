@@ -265,6 +265,12 @@ impl Arrivals {
         self.written.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// How many of those that were taken last are written.
+    #[cfg(test)]
+    pub(super) fn written(&self) -> usize {
+        self.written.load(Ordering::Relaxed)
+    }
+
     /// The first of those that were taken are in the tables, but for so many index rows.
     pub(super) fn applied(&self, batch: &[Arrival], late: usize) {
         self.failing.store(false, Ordering::SeqCst);

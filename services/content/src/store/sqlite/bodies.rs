@@ -68,7 +68,6 @@ struct State {
     current: Option<Current>,
     /// Written since the last sync.
     dirty: Vec<Dirty>,
-    folder_dirty: bool,
 }
 
 /// A part of a file.
@@ -179,8 +178,11 @@ impl BodyLog {
         let mut header = MAGIC.to_vec();
         header.extend_from_slice(&now.as_micros().to_be_bytes());
         (self.write_at)(&file, &header, 0)?;
+        // Before any row points to it. Otherwise a power cut could leave a row whose segment is not there, its number
+        // would be used again, and to erase that row's body would erase another one's.
+        file.sync_all()?;
+        File::open(&self.folder)?.sync_all()?;
         state.segments.insert(number, now);
-        state.folder_dirty = true;
         state.current = Some(Current { number, file, written: HEADER_BYTES, gathered: Vec::new(), opened_at: now });
         Ok(())
     }
@@ -188,16 +190,10 @@ impl BodyLog {
     /// Makes everything durable that was flushed before this call. Quick when nothing was. Bodies can be appended
     /// meanwhile: the lock is not held while the disk works.
     pub(super) fn sync(&self) -> io::Result<()> {
-        let (dirty, folder_dirty) = {
-            let mut state = self.state();
-            (std::mem::take(&mut state.dirty), std::mem::take(&mut state.folder_dirty))
-        };
+        let dirty = std::mem::take(&mut self.state().dirty);
         for Dirty { file, from, to } in &dirty {
             write_back(file, *from, *to);
             file.sync_data()?;
-        }
-        if folder_dirty {
-            File::open(&self.folder)?.sync_all()?;
         }
         Ok(())
     }

@@ -175,6 +175,8 @@ impl Prepared {
             if found.is_some_and(|found| body_hash(&found) == self.body_hash) {
                 return Ok(Some(Done::Stored(outcomes)));
             }
+            // What is left of it is nobody's now, and no redaction would find it.
+            batch.bodies.erase(kept.place).map_err(body_error)?;
             let place = self.keep_body(batch)?;
             let (segment, offset) = (number(place.segment), number(place.offset));
             batch.statement(sql::DELIVERY_BODY_AGAIN)?.execute(params![id, segment, offset, self.packed_bytes()])?;

@@ -12,13 +12,22 @@ use crate::store::contract::support::*;
 
 /// A store whose tables can be made to fail, while its journal works.
 fn with_disk(folder: &Path, disk: impl Fn(&[u8]) -> std::io::Result<()> + Send + Sync + 'static) -> SqliteStore {
+    with_journal(folder, 8 << 10, disk)
+}
+
+/// The same with a journal whose files have so many bytes.
+pub(super) fn with_journal(
+    folder: &Path,
+    file_bytes: u64,
+    disk: impl Fn(&[u8]) -> std::io::Result<()> + Send + Sync + 'static,
+) -> SqliteStore {
     let write_at: bodies::WriteAt = Box::new(move |file, bytes, offset| {
         disk(bytes)?;
         file.write_all_at(bytes, offset)
     });
     let bodies = folder.join("bodies");
     let log = BodyLog::with_write(&bodies, 1 << 20, write_at).expect("opens").gathering_nothing();
-    SqliteStore::with_bodies(database(folder), log, &bodies.join("journal"), 8 << 10)
+    SqliteStore::with_bodies(database(folder), log, &bodies.join("journal"), file_bytes)
         .expect("opens")
         .journaling_always()
 }
@@ -36,7 +45,7 @@ async fn try_accept(store: &SqliteStore, new: &NewDelivery) -> Result<Accepted, 
     store.accept(request, context).await
 }
 
-async fn accept(store: &SqliteStore, new: &NewDelivery) {
+pub(super) async fn accept(store: &SqliteStore, new: &NewDelivery) {
     assert_eq!(try_accept(store, new).await.expect("accepted"), Accepted::Durable(new.delivery));
 }
 
@@ -204,4 +213,15 @@ async fn p3_many_at_once_go_through_the_journal_and_keep_their_order() {
     // What was answered before something else began comes before it.
     let round = |change: &crate::model::FeedChange| change.outcome.key.id.parse::<usize>().expect("number") / 64;
     assert!(changes.is_sorted_by_key(round));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_delivery_that_is_written_makes_room_for_another_one() {
+    let folder = tempfile::tempdir().expect("folder");
+    let store = with_disk(folder.path(), |_| Ok(()));
+    for number in 0..3 {
+        accept(&store, &numbered(number)).await;
+        store.threads.arrivals.settle().await.expect("applied");
+        assert_eq!(store.threads.arrivals.written(), 1);
+    }
 }

@@ -71,8 +71,8 @@ use crate::wire;
 
 pub use schema::MIGRATIONS;
 
-/// A body that is larger is hashed on a thread that may block.
-const HASH_HERE_BYTES: usize = 256 << 10;
+/// What has more bytes is hashed and compressed on a thread that may block.
+const PREPARE_HERE_BYTES: usize = 256 << 10;
 
 /// While this value is 1, the journal and the write-ahead log may have bytes from before a redaction.
 const SCRUB: &str = "scrub";
@@ -296,7 +296,9 @@ fn cannot_open(folder: &Path, error: std::io::Error) -> Error {
 
 /// Everything about a delivery that needs no database.
 async fn prepare(delivery: NewDelivery) -> Result<Arc<Prepared>, Error> {
-    if delivery.body.len() <= HASH_HERE_BYTES {
+    let contents = delivery.changes.iter().filter_map(|change| change.content.as_ref());
+    let bytes = delivery.body.len() + contents.map(|content| content.fields_json.len()).sum::<usize>();
+    if bytes <= PREPARE_HERE_BYTES {
         return Ok(Arc::new(Prepared::new(delivery)));
     }
     let prepared = tokio::task::spawn_blocking(move || Prepared::new(delivery)).await;

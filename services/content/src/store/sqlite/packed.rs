@@ -30,7 +30,9 @@ impl Packed {
                 return Self { stored: block.into(), plain_bytes: Some(plain.len() as u64) };
             }
         }
-        Self { stored: plain, plain_bytes: None }
+        // A part of a message would keep all of it in memory, also what was compressed.
+        let is_part = !is_large(&plain) && !plain.is_unique();
+        Self { stored: if is_part { Bytes::copy_from_slice(&plain) } else { plain }, plain_bytes: None }
     }
 
     /// What was stored.
@@ -107,11 +109,25 @@ mod tests {
         assert!(unpack(b"", 10_000).is_err());
     }
 
+    #[test]
+    fn what_is_small_keeps_nothing_else_in_memory() {
+        let message = Bytes::from(vec![b'x'; 100_000]);
+        let part = Packed::new(message.slice(..10));
+        assert!(part.stored().is_unique() && message.is_unique());
+        let own = Bytes::from(b"its own".to_vec());
+        let place = own.as_ptr();
+        assert_eq!(Packed::new(own).stored().as_ptr(), place, "not copied");
+    }
+
     proptest! {
         #[test]
-        fn every_text_comes_back(parts in prop::collection::vec(".{0,40}", 0..600)) {
-            let plain = Bytes::from(parts.concat());
-            prop_assert_eq!(Packed::new(plain.clone()).plain().expect("whole"), plain);
+        fn every_text_comes_back(words in prop::collection::vec(".{0,12}", 1..20), length in 0..600_usize) {
+            let text: String = words.iter().cycle().take(length).map(String::as_str).collect();
+            let (plain, noise) = (Bytes::from(text), Bytes::from(words.concat()));
+            let packed = Packed::new(plain.clone());
+            prop_assert_eq!(packed.plain_bytes().is_some(), is_large(&plain));
+            prop_assert_eq!(packed.plain().expect("whole"), plain);
+            prop_assert_eq!(Packed::new(noise.clone()).plain().expect("whole"), noise);
         }
 
         #[test]

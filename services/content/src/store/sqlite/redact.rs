@@ -9,7 +9,7 @@ use freshet_domain::{ClientId, EntryKey, EntryStatus, SourceId, Verdict};
 use freshet_sqlite::DbError;
 use rusqlite::{Connection, Row, params};
 
-use super::bodies::{BodyLog, Place};
+use super::bodies::BodyLog;
 use super::ingest::{body_error, last};
 use super::{rows, sql};
 use crate::store::codec::Outcomes;
@@ -27,12 +27,8 @@ pub(super) struct Redaction {
 #[derive(Default)]
 pub(super) struct Candidates {
     through: i64,
-    bodies: Vec<Body>,
-}
-
-struct Body {
-    delivery_no: i64,
-    place: Place,
+    /// Their numbers. Where a body is, is asked when it is erased: a retry may have brought it again meanwhile.
+    deliveries: Vec<i64>,
 }
 
 /// How many bodies were removed.
@@ -49,29 +45,26 @@ pub(super) struct Covered {
 }
 
 impl Redaction {
-    fn body(&self, row: &Row<'_>) -> Result<Option<Body>, DbError> {
-        if !covers_delivery(&self.keys, &Outcomes::read(rows::bytes(row, 1)?)?) {
-            return Ok(None);
-        }
-        let kept = rows::kept_body(row, 2)?;
-        let delivery_no = row.get(0)?;
-        Ok(kept.map(|kept| Body { delivery_no, place: kept.place }))
+    /// The number of a delivery that carried something to remove.
+    fn covered(&self, row: &Row<'_>) -> Result<Option<i64>, DbError> {
+        let is_covered = covers_delivery(&self.keys, &Outcomes::read(rows::bytes(row, 1)?)?);
+        Ok(if is_covered { Some(row.get(0)?) } else { None })
     }
 }
 
 /// On a reader: everything up to the last delivery there is.
 pub(super) fn candidates(connection: &Connection, redaction: &Redaction) -> Result<Candidates, DbError> {
     let through = last(connection, sql::DELIVERY_LAST)?;
-    let mut bodies = Vec::new();
+    let mut deliveries = Vec::new();
     let mut statement = sql::DELIVERY_BODIES_OF_SOURCE.on(connection)?;
     for verdict in [Verdict::Accepted, Verdict::Ignored, Verdict::Quarantined] {
         let (client, source) = (redaction.client.as_str(), redaction.source.as_str());
         let mut found = statement.query(params![client, source, verdict.code(), through])?;
         while let Some(row) = found.next()? {
-            bodies.extend(redaction.body(row)?);
+            deliveries.extend(redaction.covered(row)?);
         }
     }
-    Ok(Candidates { through, bodies })
+    Ok(Candidates { through, deliveries })
 }
 
 /// On the writer: the candidates, and what came after them.
@@ -81,21 +74,21 @@ pub(super) fn erase_bodies(
     redaction: &Redaction,
     candidates: &Candidates,
 ) -> Result<Erased, DbError> {
-    let mut erased = Erased::default();
-    let mut erase = |body: &Body| -> Result<(), DbError> {
-        log.erase(body.place).map_err(body_error)?;
-        erased.bodies += sql::DELIVERY_BODY_GONE.on(connection)?.execute([body.delivery_no])? as u64;
-        Ok(())
-    };
-    candidates.bodies.iter().try_for_each(&mut erase)?;
     let mut later = Vec::new();
     let mut statement = sql::DELIVERY_BODIES_AFTER.on(connection)?;
     let mut found =
         statement.query(params![redaction.client.as_str(), redaction.source.as_str(), candidates.through])?;
     while let Some(row) = found.next()? {
-        later.extend(redaction.body(row)?);
+        later.extend(redaction.covered(row)?);
     }
-    later.iter().try_for_each(&mut erase)?;
+    let mut erased = Erased::default();
+    for delivery_no in candidates.deliveries.iter().chain(&later) {
+        let mut place = sql::DELIVERY_BODY.on(connection)?;
+        let mut found = place.query([delivery_no])?;
+        let Some(kept) = found.next()?.map(|row| rows::kept_body(row, 0)).transpose()?.flatten() else { continue };
+        log.erase(kept.place).map_err(body_error)?;
+        erased.bodies += sql::DELIVERY_BODY_GONE.on(connection)?.execute([delivery_no])? as u64;
+    }
     Ok(erased)
 }
 

@@ -140,17 +140,6 @@ macro_rules! delivery_columns {
     };
 }
 
-macro_rules! delivery_bodies {
-    ($where:literal) => {
-        concat!(
-            "SELECT delivery_no, outcomes, ",
-            kept_body!(),
-            " FROM deliveries WHERE body_segment IS NOT NULL AND ",
-            $where
-        )
-    };
-}
-
 statements! {
     DEDUP_FIND = "SELECT delivery FROM dedup_marks WHERE mark = ?1";
     DEDUP_PUT = "INSERT INTO dedup_marks (mark, delivery, expires_at) VALUES (?1, ?2, ?3)
@@ -181,8 +170,11 @@ statements! {
     DELIVERY_OLDEST = "SELECT delivery_no, stored_at FROM deliveries WHERE delivery_no > 0
         ORDER BY delivery_no LIMIT ?1";
     DELIVERY_FORGET = "DELETE FROM deliveries WHERE delivery_no <= ?1";
-    DELIVERY_BODIES_OF_SOURCE = delivery_bodies!("client = ?1 AND source = ?2 AND verdict = ?3 AND +delivery_no <= ?4");
-    DELIVERY_BODIES_AFTER = delivery_bodies!("delivery_no > ?3 AND +client = ?1 AND +source = ?2");
+    DELIVERY_BODIES_OF_SOURCE = "SELECT delivery_no, outcomes FROM deliveries
+        WHERE client = ?1 AND source = ?2 AND verdict = ?3 AND +delivery_no <= ?4 AND body_segment IS NOT NULL";
+    DELIVERY_BODIES_AFTER = "SELECT delivery_no, outcomes FROM deliveries
+        WHERE delivery_no > ?3 AND +client = ?1 AND +source = ?2 AND body_segment IS NOT NULL";
+    DELIVERY_BODY = concat!("SELECT ", kept_body!(), " FROM deliveries WHERE delivery_no = ?1");
     LATE_DELIVERIES = "SELECT delivery, client, source, outcomes, late_marks FROM deliveries WHERE delivery_no >= ?1
         ORDER BY delivery_no";
     DELIVERY_BODY_GONE = "UPDATE deliveries SET body_segment = NULL WHERE delivery_no = ?1";

@@ -74,7 +74,8 @@ impl Threads {
     /// Starts both. Arrivals may have deliveries already, from an earlier process.
     pub(super) fn start(tables: &Arc<Tables>, journal: Journal, arrivals: Arc<Arrivals>) -> std::io::Result<Self> {
         let (jobs, queue) = mpsc::sync_channel(QUEUE_MAX);
-        let keeper = Keeper { tables: tables.clone(), arrivals: arrivals.clone(), journal, loading: None };
+        let keeper =
+            Keeper { tables: tables.clone(), arrivals: arrivals.clone(), journal, synced_at: None, loading: None };
         let applier = Applier { tables: tables.clone(), arrivals: arrivals.clone() };
         let named = |name: &str| std::thread::Builder::new().name(name.to_owned());
         let keeper = named("content-journal").spawn(move || {
@@ -131,6 +132,8 @@ struct Keeper {
     tables: Arc<Tables>,
     arrivals: Arc<Arrivals>,
     journal: Journal,
+    /// When the last sync began.
+    synced_at: Option<Instant>,
     loading: Option<Loading>,
 }
 
@@ -152,9 +155,8 @@ impl Drop for Loading {
 impl Keeper {
     /// Runs until every sender is gone.
     fn run(mut self, jobs: &mpsc::Receiver<Job>) {
-        let mut synced_at: Option<Instant> = None;
         while let Ok(first) = jobs.recv() {
-            if let Some(synced_at) = synced_at {
+            if let Some(synced_at) = self.synced_at {
                 std::thread::sleep(SYNC_EVERY.saturating_sub(synced_at.elapsed()));
             }
             let (mut group, mut bytes, mut clear) = (Vec::new(), 0, None);
@@ -173,7 +175,6 @@ impl Keeper {
                 let has_room = group.len() < GROUP_MAX && bytes < GROUP_BYTES_MAX;
                 next = if has_room { jobs.try_recv().ok() } else { None };
             }
-            synced_at = Some(Instant::now());
             if !group.is_empty() {
                 self.keep(group);
             }
@@ -198,6 +199,7 @@ impl Keeper {
         let known = self.known(&group).unwrap_or_else(|_| vec![true; group.len()]);
         let asked = group.iter().map(|keeping| &keeping.prepared).zip(known);
         let entered = self.arrivals.enter_new(asked, self.journal.next_number());
+        self.synced_at = Some(Instant::now());
         let records = group.iter().zip(&entered).filter(|(_, entered)| **entered);
         let result = self.journal.append(records.map(|(keeping, _)| &keeping.record[..])).map_err(body_error);
         let result = result.map_err(Error::from);

@@ -34,4 +34,8 @@ fn there_is_room_for_one_as_soon_as_one_is_written() {
     assert!(!has_room(), "what was written of the batch before does not count for this one");
     arrivals.failed(second, &closed());
     assert!(!has_room(), "they wait again");
+    let again = arrivals.next(Duration::ZERO).expect("the same").batch;
+    arrivals.failed(again, &closed());
+    arrivals.state().queue.pop_front();
+    assert!(has_room(), "and each of them once only");
 }
