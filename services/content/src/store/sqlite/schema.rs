@@ -225,6 +225,7 @@ ALTER TABLE deliveries RENAME COLUMN body_sha256 TO body_hash;
 const PACKED: &str = "
 -- How many bytes the body has in its segment, if it is a block of LZ4 there.
 ALTER TABLE deliveries ADD COLUMN body_packed_bytes INTEGER;
--- How many bytes the fields have, if what is kept of them is a block of LZ4.
+-- How many bytes the fields have, if what is kept of them is a block of LZ4. Whoever reads this reads them as well, so it
+-- may come behind them.
 ALTER TABLE contents ADD COLUMN fields_bytes INTEGER;
 ";
