@@ -82,8 +82,8 @@ pub(super) struct Arrivals {
     busy_until: AtomicU64,
     /// The last attempt to apply something failed.
     failing: AtomicBool,
-    /// How many of those that were taken last are written, though not committed.
-    written: AtomicUsize,
+    /// How many of those that were taken last are not written yet.
+    unwritten: AtomicUsize,
     /// Index rows that were put off are written for those who need them only. For tests.
     never_calm: AtomicBool,
 }
@@ -254,21 +254,19 @@ impl Arrivals {
             self.many();
         }
         state.taken.extend(tickets);
-        state.taken_last = batch.len();
-        self.written.store(0, Ordering::Relaxed);
+        self.unwritten.store(batch.len(), Ordering::Relaxed);
         state.awaited -= batch.iter().filter(|arrival| arrival.answer.is_some()).count();
         Some(Work { batch, flush })
     }
 
     /// One more of those that were taken last is written, though not committed.
     pub(super) fn wrote_one(&self) {
-        self.written.fetch_add(1, Ordering::Relaxed);
+        // After a failure each is tried by itself, and some were counted before.
+        let _ = self.unwritten.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| count.checked_sub(1));
     }
 
-    /// How many of those that were taken last are written.
-    #[cfg(test)]
-    pub(super) fn written(&self) -> usize {
-        self.written.load(Ordering::Relaxed)
+    pub(super) fn unwritten(&self) -> usize {
+        self.unwritten.load(Ordering::Relaxed)
     }
 
     /// The first of those that were taken are in the tables, but for so many index rows.
@@ -306,7 +304,7 @@ impl Arrivals {
         let mut state = self.state();
         self.failing.store(true, Ordering::SeqCst);
         let tickets: Vec<u64> = state.taken.drain(..batch.len()).collect();
-        state.taken_last = 0;
+        self.unwritten.store(0, Ordering::Relaxed);
         for (ticket, mut arrival) in tickets.into_iter().zip(batch).rev() {
             // Whether or not the failed attempt left something is for the tables to tell.
             arrival.is_new = false;
@@ -333,8 +331,8 @@ impl Arrivals {
         self.state().capped(through)
     }
 
-    /// Waits until there is room: few enough wait to be written, and `fits` says of the last applied record of the journal that there is.
-    /// False if waiting does not help: nothing can be applied now, or a record that cannot be keeps its file.
+    /// Waits until there is room: few enough wait to be written, and `fits` says of the last applied record of the journal
+    /// that there is. False if waiting does not help: nothing can be applied now, or a record that cannot be keeps its file.
     pub(super) fn wait_for_room(&self, fits: impl Fn(u64) -> bool) -> bool {
         let mut state = self.state();
         while !self.has_room(&state, &fits) {
@@ -347,11 +345,10 @@ impl Arrivals {
         true
     }
 
-    /// One comes in for each that is written. If all who wait were let in at the end of a transaction, there would be
+    /// Others come in as soon as some are written. If all who wait were let in at the end of a transaction, there would be
     /// nothing to answer while it lasts, and too much after it.
     fn has_room(&self, state: &State, fits: &impl Fn(u64) -> bool) -> bool {
-        let unwritten = state.taken_last.saturating_sub(self.written.load(Ordering::Relaxed));
-        state.queue.len() + unwritten < WAITING_MAX && fits(state.applied)
+        state.queue.len() + self.unwritten() < WAITING_MAX && fits(state.applied)
     }
 
     /// True if the next batch should be applied at once.

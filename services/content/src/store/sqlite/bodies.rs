@@ -180,7 +180,6 @@ impl BodyLog {
         (self.write_at)(&file, &header, 0)?;
         // Before any row points to it. Otherwise a power cut could leave a row whose segment is not there, its number
         // would be used again, and to erase that row's body would erase another one's.
-        file.sync_all()?;
         File::open(&self.folder)?.sync_all()?;
         state.segments.insert(number, now);
         state.current = Some(Current { number, file, written: HEADER_BYTES, gathered: Vec::new(), opened_at: now });

@@ -133,8 +133,7 @@ macro_rules! delivery_columns {
             "headers, body_bytes, body_hash, duplicates, outcomes, traceparent, ",
             "(SELECT at FROM published WHERE through >= first_published ORDER BY through LIMIT 1), ",
             kept_body!(),
-            " ",
-            "FROM deliveries WHERE ",
+            " FROM deliveries WHERE ",
             $where
         )
     };

@@ -23,8 +23,6 @@ pub(super) struct State {
     pub(super) queued_bytes: u64,
     /// The tickets of what the applier has taken.
     pub(super) taken: VecDeque<u64>,
-    /// How many it has taken last.
-    pub(super) taken_last: usize,
     pub(super) next_ticket: u64,
     /// How many in the queue somebody waits for.
     pub(super) awaited: usize,
