@@ -9,6 +9,7 @@
 //! | `ingest`, `apply` | one delivery, one change |
 //! | `batch` | what the deliveries of a transaction share |
 //! | `late` | index rows that are written later |
+//! | `names` | which deliveries are certainly new |
 //! | `query`, `list`, `merge` | reading |
 //! | `feed`, `export` | the change feed and snapshots |
 //! | `invalidate`, `redact`, `sweep` | ending freshness, removing for good, forgetting |
