@@ -22,8 +22,8 @@ use crate::writeback::write_back;
 /// Rounds before the writer is asked to finish, however much is left.
 const ROUNDS_MAX: usize = 6;
 
-/// So few pages are copied and synced in a few milliseconds.
-const PAGES_FOR_WRITER: u32 = 64;
+/// So few pages are copied and synced in a few milliseconds: 512 KiB of the usual ones.
+const PAGES_FOR_WRITER: u32 = 32;
 
 /// How often the size of the log is looked at.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);

@@ -260,6 +260,13 @@ impl Db {
         self.shared.read(job)
     }
 
+    /// The same for a job that reads much in another order than the rows have, on a connection of its own with room for
+    /// many pages. The room is given back at the end.
+    pub fn scan_blocking<T>(&self, job: impl FnOnce(&mut Connection) -> Result<T, DbError>) -> Result<T, Error> {
+        let mut connection = open::scanner(&self.shared.path).map_err(DbError::Sqlite)?;
+        job(&mut connection).map_err(Error::from)
+    }
+
     /// Copies the write-ahead log into the database and empties it, so that no page of it is left from before something
     /// was removed. True if that was possible; a reader in the middle of something old can be in the way for a while.
     pub async fn scrub_log(&self) -> bool {

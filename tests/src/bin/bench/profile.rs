@@ -31,7 +31,10 @@ pub(crate) async fn run(plan: &Plan) -> anyhow::Result<()> {
         freshet.settle().await?;
         let readable = DELIVERIES as f64 / began.elapsed().as_secs_f64();
         let (p50, p99) = (outcome.millis(0.5), outcome.millis(0.99));
-        let kib = (self::written(freshet.pid())? - written) as f64 / DELIVERIES as f64 / 1024.0;
+        let kib_since = |before: u64, deliveries: usize| -> anyhow::Result<f64> {
+            Ok((self::written(freshet.pid())? - before) as f64 / deliveries as f64 / 1024.0)
+        };
+        let kib = kib_since(written, DELIVERIES)?;
         let rate = outcome.rate();
         note(format!(
             "  {rate:.0}/s, {readable:.0}/s until all can be read, p50 {p50:.1} ms, p99 {p99:.1} ms; \
@@ -45,12 +48,16 @@ pub(crate) async fn run(plan: &Plan) -> anyhow::Result<()> {
         });
         note(format!("    {}", spent.collect::<Vec<_>>().join(", ")));
 
-        let requests = Arc::new(maker.make(plan.profiled, DELIVERIES / 4)?);
+        let requests = Arc::new(maker.make(plan.profiled, DELIVERIES / 2)?);
+        let written = self::written(freshet.pid())?;
         let load = Load { pace: Some(rate / 2.0), ..Load::new(freshet.address, &requests) };
         let outcome = load.run().await?.checked()?;
         freshet.settle().await?;
         let [p50, p99, most] = [0.5, 0.99, 1.0].map(|share| outcome.millis(share));
-        note(format!("    at half that rate: p50 {p50:.1} ms, p99 {p99:.1} ms, at most {most:.1} ms"));
+        let kib = kib_since(written, requests.len())?;
+        note(format!(
+            "    at half that rate: p50 {p50:.1} ms, p99 {p99:.1} ms, at most {most:.1} ms; each {kib:.1} KiB to files"
+        ));
     }
     freshet.stop().await
 }

@@ -34,14 +34,14 @@ const MANY: usize = 12;
 /// For how long it is used.
 const BUSY: Duration = Duration::from_millis(200);
 
-/// Deliveries that may wait to be applied; more have to wait for the journal.
-const WAITING_MAX: usize = 16_384;
+/// Deliveries that may wait to be applied, about two seconds' worth; more have to wait for the journal.
+const WAITING_MAX: usize = 32_768;
 
 /// How often those who wait for room look whether there is some.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// The longest pause between transactions when nobody waits for one: larger transactions write each page less often.
-const PAUSE_MAX: Duration = Duration::from_millis(25);
+const PAUSE_MAX: Duration = Duration::from_millis(100);
 
 /// So many times as long as the last transaction took.
 const PAUSE_TIMES: u32 = 4;
@@ -324,6 +324,11 @@ impl Arrivals {
         }
         drop(state);
         self.left.notify_all();
+    }
+
+    /// Up to this record of the journal everything is in the tables.
+    pub(super) fn in_tables(&self) -> u64 {
+        self.state().applied
     }
 
     /// How far the journal is in the tables, seen from a record that a transaction has just applied.

@@ -38,8 +38,8 @@ pub(super) async fn start(db: Db, query: ExportQuery) -> Result<Export, Error> {
     let runtime = Handle::current();
     tokio::task::spawn_blocking(move || {
         let mut begun = Some(begun);
-        let result = db.read_blocking(|connection| {
-            // Dropped, and with it ended, whatever happens below: the connection is used again.
+        // Entries come in the order of their keys, and their rows are in the order in which they came.
+        let result = db.scan_blocking(|connection| {
             let transaction = connection.transaction()?;
             let position = feed::end(&transaction)?;
             if let Some(begun) = begun.take() {

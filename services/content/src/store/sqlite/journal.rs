@@ -1,10 +1,11 @@
-//! Deliveries that are durable and not yet in the tables: a ring of files beside the database.
+//! Deliveries that are durable and not yet in the tables: a few files beside the database.
 //!
 //! A file is a row of records: 4 bytes length, 4 bytes CRC-32 of the rest, 8 bytes number, then the bytes, integers little
 //! endian. Numbers grow from record to record. A file is written again from its beginning once everything in it is in the
 //! tables, so a record counts only if its number is larger than the one before it: what is behind the last one is older.
 //!
-//! Files are kept and written again because a sync is quicker when it has no file to grow.
+//! Files are kept and written again because a sync is quicker when it has no file to grow. The next one is always the first
+//! that is free, so no more of them are ever written than were needed at once.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -13,8 +14,8 @@ use std::path::Path;
 
 use super::bodies::WriteAt;
 
-/// Files in the ring.
-const FILES: usize = 4;
+/// Files of the journal. A version that knows fewer must not open what this one left: the tables' schema says so.
+const FILES: usize = 8;
 
 /// Most bytes of one file.
 pub(super) const FILE_BYTES: u64 = 32 << 20;
@@ -31,9 +32,9 @@ pub(super) struct Found {
     pub(super) bytes: Vec<u8>,
 }
 
-/// The ring.
+/// The files, and where the next record goes.
 pub(super) struct Journal {
-    files: Vec<RingFile>,
+    files: Vec<JournalFile>,
     write_at: WriteAt,
     file_bytes: u64,
     current: usize,
@@ -46,14 +47,14 @@ pub(super) struct Journal {
     buffer: Vec<u8>,
 }
 
-struct RingFile {
+struct JournalFile {
     file: File,
     /// The number of the last record in it, 0 if it is empty.
     last: u64,
 }
 
 impl Journal {
-    /// Opens the ring, whose files may have so many bytes, and reads what is in it behind the record `applied`, oldest
+    /// Opens the files, each of which may have so many bytes, and reads what is in it behind the record `applied`, oldest
     /// first. Writing begins with a file that has nothing of that.
     pub(super) fn open(folder: &Path, applied: u64, file_bytes: u64) -> io::Result<(Self, Vec<Found>)> {
         Self::with_write(folder, applied, file_bytes, Box::new(|file, bytes, offset| file.write_all_at(bytes, offset)))
@@ -67,14 +68,13 @@ impl Journal {
             let path = folder.join(format!("{number}.journal"));
             let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
             let records = records(&std::fs::read(&path)?);
-            files.push(RingFile { file, last: records.last().map_or(0, |record| record.number) });
+            files.push(JournalFile { file, last: records.last().map_or(0, |record| record.number) });
             found.extend(records.into_iter().filter(|record| record.number > applied));
         }
         File::open(folder)?.sync_all()?;
         found.sort_unstable_by_key(|record| record.number);
         let last = files.iter().map(|file| file.last).max().unwrap_or(0);
-        // The fullest file is the last one to be written again.
-        let current = (0..FILES).max_by_key(|index| files[*index].last).unwrap_or(0);
+        let current = files.iter().position(|file| file.last == last).unwrap_or(0);
         let journal = Self {
             files,
             write_at,
@@ -91,8 +91,15 @@ impl Journal {
     /// True if so many bytes in so many records can be appended while everything up to the record `applied` is in the
     /// tables.
     pub(super) fn has_room(&self, bytes: usize, records: usize, applied: u64) -> bool {
-        let bytes = (bytes + records * HEADER_BYTES) as u64;
-        self.end + bytes <= self.file_bytes || self.files[(self.current + 1) % FILES].last <= applied
+        self.place((bytes + records * HEADER_BYTES) as u64, applied).is_some()
+    }
+
+    /// Where so many bytes go: the file, and where in it. What has more than a file may have gets one of its own.
+    fn place(&self, bytes: u64, applied: u64) -> Option<(usize, u64)> {
+        if self.end + bytes <= self.file_bytes {
+            return Some((self.current, self.end));
+        }
+        self.files.iter().position(|file| file.last <= applied).map(|free| (free, 0))
     }
 
     /// The number of the next record.
@@ -100,9 +107,9 @@ impl Journal {
         self.next
     }
 
-    /// Appends records and returns once all are durable. There must be room. Their numbers are used also if it fails; then
-    /// they may or may not be found when the files are opened again.
-    pub(super) fn append<'r>(&mut self, records: impl Iterator<Item = &'r [u8]>) -> io::Result<()> {
+    /// Appends records and returns once all are durable. There must be room while everything up to the record `applied` is in
+    /// the tables. Their numbers are used also if it fails; then they may or may not be found when the files are opened again.
+    pub(super) fn append<'r>(&mut self, records: impl Iterator<Item = &'r [u8]>, applied: u64) -> io::Result<()> {
         self.buffer.clear();
         self.buffer.shrink_to(BUFFER_BYTES_MAX);
         for record in records {
@@ -116,25 +123,25 @@ impl Journal {
         if buffer.is_empty() {
             return Ok(());
         }
-        let fits = self.end + buffer.len() as u64 <= self.file_bytes;
-        let (current, end) = if fits { (self.current, self.end) } else { ((self.current + 1) % FILES, 0) };
-        let ring_file = &mut self.files[current];
-        (self.write_at)(&ring_file.file, buffer, end)?;
-        if let Err(error) = ring_file.file.sync_data() {
+        let bytes = buffer.len() as u64;
+        let (current, end) = self.place(bytes, applied).ok_or_else(|| io::Error::other("the journal has no room"))?;
+        let file = &mut self.files[current];
+        (self.write_at)(&file.file, buffer, end)?;
+        if let Err(error) = file.file.sync_data() {
             self.broken = true;
             return Err(error);
         }
-        ring_file.last = self.next - 1;
-        (self.current, self.end) = (current, end + buffer.len() as u64);
+        file.last = self.next - 1;
+        (self.current, self.end) = (current, end + bytes);
         Ok(())
     }
 
     /// Removes every byte. Everything must be in the tables.
     pub(super) fn clear(&mut self) -> io::Result<()> {
-        for ring_file in &mut self.files {
-            ring_file.file.set_len(0)?;
-            ring_file.file.sync_all()?;
-            ring_file.last = 0;
+        for file in &mut self.files {
+            file.file.set_len(0)?;
+            file.file.sync_all()?;
+            file.last = 0;
         }
         (self.current, self.end) = (0, 0);
         Ok(())
@@ -184,11 +191,20 @@ mod tests {
         Journal::open(folder, applied, 100).expect("opens")
     }
 
-    /// The number of the first of them.
+    /// The number of the first of them. Nothing is in the tables yet.
     fn append(journal: &mut Journal, records: &[&str]) -> u64 {
+        append_after(journal, records, 0)
+    }
+
+    /// The same when everything up to the record `applied` is in the tables.
+    fn append_after(journal: &mut Journal, records: &[&str], applied: u64) -> u64 {
         let first = journal.next_number();
-        journal.append(records.iter().map(|record| record.as_bytes())).expect("appended");
+        journal.append(records.iter().map(|record| record.as_bytes()), applied).expect("appended");
         first
+    }
+
+    fn numbers(found: &[Found]) -> Vec<u64> {
+        found.iter().map(|found| found.number).collect()
     }
 
     fn texts(found: &[Found]) -> Vec<(u64, &str)> {
@@ -213,36 +229,50 @@ mod tests {
         assert_eq!(small(folder.path(), 9).0.next, 10, "no number comes twice");
     }
 
+    /// Three records of 26 bytes have room in a file of 100.
     #[test]
-    fn a_file_is_written_again_only_when_everything_in_it_is_applied() {
+    fn a_file_is_written_again_once_everything_in_it_is_in_the_tables() {
         let folder = tempfile::tempdir().expect("folder");
         let (mut journal, _) = small(folder.path(), 0);
-        let record = "0123456789";
-        let mut written = 0;
-        // Three records of 26 bytes fit into a file.
-        while journal.has_room(record.len(), 1, 0) {
-            written = append(&mut journal, &[record]);
+        let all = FILES as u64 * 3;
+        while journal.has_room(10, 1, 0) {
+            append(&mut journal, &["0123456789"]);
         }
-        assert_eq!(written, 12, "every file is full");
+        assert_eq!(journal.next_number(), all + 1);
+        assert!(
+            journal.append([&b"0123456789"[..]].into_iter(), 2).is_err(),
+            "the first file has one that is not there"
+        );
         assert!(!journal.has_room(10, 1, 2) && journal.has_room(10, 1, 3));
-        assert_eq!(append(&mut journal, &["new"]), 13);
+        let new = append_after(&mut journal, &["new"], 3);
         drop(journal);
         let (_, found) = small(folder.path(), 3);
-        let numbers: Vec<u64> = found.iter().map(|found| found.number).collect();
-        assert_eq!(numbers, (4..=13).collect::<Vec<u64>>(), "the old tail behind 13 does not count");
+        let wanted: Vec<u64> = (4..=all).chain([new]).collect();
+        assert_eq!(numbers(&found), wanted, "the old records behind the new one do not count, though two are whole");
     }
 
     #[test]
-    fn an_old_record_behind_the_last_one_does_not_count_though_it_is_whole() {
+    fn no_more_files_are_written_than_were_needed_at_once() {
         let folder = tempfile::tempdir().expect("folder");
         let (mut journal, _) = small(folder.path(), 0);
-        for _ in 0..13 {
-            append(&mut journal, &["0123456789"]);
+        let bytes = |file: usize| {
+            let path = folder.path().join(format!("{file}.journal"));
+            std::fs::metadata(path).expect("metadata").len()
+        };
+        for number in 1..100 {
+            assert_eq!(append_after(&mut journal, &["0123456789"], number - 1), number, "all before are in the tables");
         }
-        // Number 13 lies where 1 was, and 2 and 3 are still behind it.
+        assert!(bytes(0) > 0 && (1..FILES).all(|file| bytes(file) == 0));
+        for number in 100..200 {
+            append_after(&mut journal, &["0123456789"], number - 4);
+        }
+        assert!(bytes(1) > 0 && (3..FILES).all(|file| bytes(file) == 0));
         drop(journal);
-        let numbers: Vec<u64> = small(folder.path(), 0).1.iter().map(|found| found.number).collect();
-        assert_eq!(numbers, (4..=13).collect::<Vec<u64>>());
+        let (mut journal, found) = small(folder.path(), 195);
+        assert_eq!(numbers(&found), [196, 197, 198, 199]);
+        append_after(&mut journal, &["0123456789"], 195);
+        drop(journal);
+        assert_eq!(numbers(&small(folder.path(), 195).1), [196, 197, 198, 199, 200]);
     }
 
     #[test]
@@ -279,7 +309,7 @@ mod tests {
         let (mut journal, _) = Journal::with_write(folder.path(), 0, 1_000, write_at).expect("opens");
         append(&mut journal, &["one"]);
         full.store(true, Ordering::SeqCst);
-        assert!(journal.append([&b"lost"[..]].into_iter()).is_err());
+        assert!(journal.append([&b"lost"[..]].into_iter(), 0).is_err());
         full.store(false, Ordering::SeqCst);
         assert_eq!(append(&mut journal, &["three"]), 3, "what failed may be in the tables under its number");
         drop(journal);

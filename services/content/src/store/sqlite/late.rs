@@ -32,6 +32,9 @@ const LATE_EDITION: &str = "late_edition";
 /// reads them would wait longer.
 const WAITING_MAX: usize = 32_768;
 
+/// So many marks are taken under the lock.
+const FEW: usize = 64;
+
 /// So many rows of a table are written at once when nothing else is to be done.
 const SLICE: usize = 1_024;
 
@@ -334,14 +337,16 @@ impl OpenLate<'_> {
     }
 
     fn write_marks(&mut self, connection: &Connection, flush: Flush, next_delivery: i64) -> Result<(), DbError> {
-        // Whoever asks for marks waits for this lock: not for as long as writing takes.
-        let mut taken = Vec::new();
-        {
+        // Whoever asks for marks waits for this lock: not for as long as writing takes, nor taking many.
+        let count = flush.count(self.late.marks().waiting.len());
+        let mut taken = Vec::with_capacity(count);
+        for part in (0..count).step_by(FEW) {
             let mut late = self.late.marks();
-            for _ in 0..flush.count(late.waiting.len()) {
-                taken.extend(late.waiting.take(next_delivery));
+            let LateMarks { waiting, written } = &mut *late;
+            for (mark, value) in (part..count.min(part + FEW)).map_while(|_| waiting.take(next_delivery)) {
+                written.insert(mark);
+                taken.push((mark, value));
             }
-            late.written.extend(taken.iter().map(|(mark, _)| *mark));
         }
         if taken.is_empty() {
             return Ok(());

@@ -4,7 +4,7 @@ use freshet_sqlite::Migrations;
 
 /// The tables of the content service.
 pub const MIGRATIONS: Migrations =
-    Migrations { component: "content", scripts: &[TABLES, FEWER_PAGES, OTHER_HASHES, PACKED] };
+    Migrations { component: "content", scripts: &[TABLES, FEWER_PAGES, OTHER_HASHES, PACKED, MORE_FILES] };
 
 /// The first version; [`FEWER_PAGES`] replaces its entries and the index of slugs.
 ///
@@ -228,4 +228,9 @@ ALTER TABLE deliveries ADD COLUMN body_packed_bytes INTEGER;
 -- How many bytes the fields have, if what is kept of them is a block of LZ4. Whoever reads this reads them as well, so it
 -- may come behind them.
 ALTER TABLE contents ADD COLUMN fields_bytes INTEGER;
+";
+
+/// The journal has more files: a version that does not know of them must not open the tables, it would lose what is there.
+const MORE_FILES: &str = "
+SELECT 1;
 ";

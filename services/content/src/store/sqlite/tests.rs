@@ -316,7 +316,7 @@ async fn damage_in_the_middle_of_the_file_is_told_and_nothing_panics() {
     }
     drop(store);
     let whole = std::fs::read(folder.path().join("freshet.db")).expect("read");
-    const PAGE: usize = 4096;
+    const PAGE: usize = 16_384;
     let (mut told, mut pages) = (0, 0);
     for page in 1..whole.len() / PAGE {
         let broken = tempfile::tempdir().expect("folder");

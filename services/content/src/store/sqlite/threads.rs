@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use freshet_kit::error::chain;
-use freshet_kit::{Error, ErrorKind, Priority, processors};
+use freshet_kit::{Error, ErrorKind, Priority};
 use freshet_sqlite::{Begun, DbError};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
@@ -82,9 +82,10 @@ impl Threads {
             Priority::Answers.take();
             keeper.run(&queue);
         })?;
-        // It has little to do, and takes a lock that answers need: the tables' writer gives way instead.
+        // It has little to do, and takes a lock that answers need: whoever waits for it waits as long as this waits for a
+        // processor. The tables' writer gives way instead.
         let applier = named("content-apply").spawn(move || {
-            processors::all();
+            Priority::Answers.take();
             applier.run();
         })?;
         Ok(Self { arrivals, jobs: Mutex::new(Some(jobs)), keeper: Some(keeper), applier: Some(applier) })
@@ -201,8 +202,8 @@ impl Keeper {
         let entered = self.arrivals.enter_new(asked, self.journal.next_number());
         self.synced_at = Some(Instant::now());
         let records = group.iter().zip(&entered).filter(|(_, entered)| **entered);
-        let result = self.journal.append(records.map(|(keeping, _)| &keeping.record[..])).map_err(body_error);
-        let result = result.map_err(Error::from);
+        let records = records.map(|(keeping, _)| &keeping.record[..]);
+        let result = self.journal.append(records, self.arrivals.in_tables()).map_err(body_error).map_err(Error::from);
         for (keeping, entered) in group.into_iter().zip(entered) {
             let _ = keeping.answer.send(match &result {
                 _ if !entered => Ok(Kept::AskTables),

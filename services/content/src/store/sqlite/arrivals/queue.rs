@@ -9,8 +9,9 @@ use tokio::sync::oneshot;
 use super::super::ingest::Prepared;
 use super::Arrival;
 
-/// Most deliveries in one transaction. Others who write wait for as long as it takes.
-const BATCH_MAX: usize = 2_048;
+/// Most deliveries in one transaction: the more they are, the fewer pages each of them changes alone. Others who write wait
+/// for as long as it takes, a few tenths of a second.
+const BATCH_MAX: usize = 8_192;
 
 /// Their bodies and contents together: a part of what the journal has room for, so that it takes others meanwhile.
 const BATCH_BYTES_MAX: u64 = 16 << 20;
