@@ -41,7 +41,19 @@ pub(crate) fn writer(path: &Path, migrations: &[Migrations]) -> Result<Connectio
         .map_err(wrap)?;
     connection.set_prepared_statement_cache_capacity(128);
     migrate(path, &mut connection, migrations)?;
+    sync_log(path).map_err(|error| wrap(rusqlite::Error::ToSqlConversionFailure(Box::new(error))))?;
     Ok(connection)
+}
+
+/// Makes durable what an earlier process committed and had perhaps no time to sync: whoever reads it now takes it for durable.
+fn sync_log(path: &Path) -> std::io::Result<()> {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    match std::fs::File::open(log) {
+        Ok(log) => log.sync_data(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 pub(crate) fn reader(path: &Path) -> rusqlite::Result<Connection> {

@@ -29,7 +29,7 @@ use super::ingest::{Done, Prepared};
 use super::late::Flush;
 
 /// So many deliveries at once are many: from then on the journal is used for a while.
-const MANY: usize = 12;
+pub(super) const MANY: usize = 12;
 
 /// For how long it is used.
 const BUSY: Duration = Duration::from_millis(200);

@@ -108,6 +108,11 @@ impl BodyLog {
                 segments.insert(number, opened_at(&path)?);
             }
         }
+        // What an earlier process had no time to sync: the rows that point there count as durable from now on. It left less
+        // than a segment's worth.
+        for number in segments.keys().rev().take(2) {
+            File::open(folder.join(segment_name(*number)))?.sync_data()?;
+        }
         let state = State { segments, ..State::default() };
         let (folder, gathered_bytes) = (folder.to_owned(), GATHERED_BYTES);
         Ok(Self { folder, write_at, segment_bytes, gathered_bytes, state: Mutex::new(state) })
@@ -125,7 +130,7 @@ impl BodyLog {
     }
 
     fn path(&self, segment: u64) -> PathBuf {
-        self.folder.join(format!("{segment:08}.log"))
+        self.folder.join(segment_name(segment))
     }
 
     /// Appends a body. Only the writer does, and it must [`BodyLog::flush`] before the rows that point to it are committed.
@@ -278,6 +283,10 @@ fn mark(dirty: &mut Vec<Dirty>, file: &Arc<File>, from: u64, to: u64) {
         Some(known) => known.to = to,
         None => dirty.push(Dirty { file: file.clone(), from, to }),
     }
+}
+
+fn segment_name(segment: u64) -> String {
+    format!("{segment:08}.log")
 }
 
 /// From the header, or from the file system if a crash tore the header.

@@ -40,6 +40,7 @@ pub(super) async fn start(db: Db, query: ExportQuery) -> Result<Export, Error> {
         let mut begun = Some(begun);
         // Entries come in the order of their keys, and their rows are in the order in which they came.
         let result = db.scan_blocking(|connection| {
+            // Dropped, and with it ended, whatever happens below: the connection may be used again.
             let transaction = connection.transaction()?;
             let position = feed::end(&transaction)?;
             if let Some(begun) = begun.take() {

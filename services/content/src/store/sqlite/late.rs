@@ -28,7 +28,7 @@ pub(super) const LATE_FROM: &str = "late_from";
 /// Grows with each transaction that changed what waits here.
 const LATE_EDITION: &str = "late_edition";
 
-/// So many rows of a table may wait: 16 times what a transaction adds. More would change still fewer pages, and whoever
+/// So many rows of a table may wait: four times what the largest transaction adds. More would change still fewer pages, and whoever
 /// reads them would wait longer.
 const WAITING_MAX: usize = 32_768;
 

@@ -153,11 +153,14 @@ pub(super) struct Load {
 impl Load {
     /// Begins, if nothing is known and it did not fail a moment ago.
     pub(super) fn begin(tables: &Arc<Tables>) -> Option<Self> {
-        let mut state = tables.names.change();
+        // Asked for each step of the journal: alone only if there is something to change. Nobody else begins.
+        let state = tables.names.state();
         let is_paused = state.paused_until.is_some_and(|until| until > Instant::now());
         if is_paused || !matches!(state.knowledge, Knowledge::None) {
             return None;
         }
+        drop(state);
+        let mut state = tables.names.change();
         state.knowledge = Knowledge::Loading(Mutex::default());
         state.loads += 1;
         Some(Self { tables: tables.clone(), number: state.loads })

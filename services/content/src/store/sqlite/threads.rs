@@ -13,7 +13,7 @@ use freshet_sqlite::{Begun, DbError};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::arrivals::{Arrival, Arrivals, Work, closed, same, through};
+use super::arrivals::{Arrival, Arrivals, MANY, Work, closed, same, through};
 use super::batch::Batch;
 use super::ingest::{Done, Prepared, body_error};
 use super::journal::Journal;
@@ -375,14 +375,14 @@ impl Applier {
     fn begin(&self, batch: &[Arrival], flush: Flush) -> Result<Begun<(Applied, u64)>, Error> {
         let prepared: Vec<_> = batch.iter().map(|arrival| (arrival.prepared.clone(), arrival.is_new)).collect();
         let through = through(batch).map(|through| self.arrivals.capped(through));
-        let is_awaited = batch.iter().any(|arrival| arrival.answer.is_some());
+        let are_few = batch.len() < MANY && batch.iter().any(|arrival| arrival.answer.is_some());
         let arrivals = self.arrivals.clone();
         let job = move |connection: &Connection, tables: &Tables| {
             let mut results = Vec::with_capacity(prepared.len());
             let mut position = 0;
-            // Few at a time: what is put off would be written by a transaction of its own soon after.
-            let shared =
-                if is_awaited { Batch::new(connection, tables)? } else { Batch::deferring(connection, tables)? };
+            // Few at a time, each of which is waited for: what is put off would be written by a transaction of its own soon
+            // after.
+            let shared = if are_few { Batch::new(connection, tables)? } else { Batch::deferring(connection, tables)? };
             for (prepared, is_new) in &prepared {
                 let result = one(prepared, &shared, *is_new)?;
                 position = result.as_ref().map_or(0, Done::position).max(position);
