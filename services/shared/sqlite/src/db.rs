@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
@@ -53,32 +53,12 @@ impl<T> Begun<T> {
 /// So many read with a large cache at once.
 const SCANNERS_MAX: usize = 2;
 
-/// Counts as long as it lives.
-struct Scanning<'c> {
-    count: &'c AtomicUsize,
-    /// How many there were already.
-    before: usize,
-}
-
-impl<'c> Scanning<'c> {
-    fn begin(count: &'c AtomicUsize) -> Self {
-        Self { count, before: count.fetch_add(1, Ordering::Relaxed) }
-    }
-}
-
-impl Drop for Scanning<'_> {
-    fn drop(&mut self) {
-        self.count.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 struct Shared {
     path: PathBuf,
     jobs: Option<mpsc::SyncSender<Job>>,
     readers: Mutex<Vec<Connection>>,
-    /// How many read with a large cache.
-    scanning: AtomicUsize,
     reading: Arc<tokio::sync::Semaphore>,
+    scanning: tokio::sync::Semaphore,
     before_answer: Hooks,
     waker: Waker,
     /// Outlives every connection, see [`Checkpointer`].
@@ -138,8 +118,8 @@ impl Db {
                 path: path.to_owned(),
                 jobs: Some(jobs),
                 readers: Mutex::default(),
-                scanning: AtomicUsize::new(0),
                 reading: Arc::new(tokio::sync::Semaphore::new(options.readers_max)),
+                scanning: tokio::sync::Semaphore::new(SCANNERS_MAX),
                 before_answer,
                 waker,
                 _file: file,
@@ -288,10 +268,7 @@ impl Db {
     /// The same for a job that reads much in another order than the rows have, on a connection of its own with room for
     /// many pages, 64 MiB. The room is given back at the end, and only two have it at once: others do without.
     pub fn scan_blocking<T>(&self, job: impl FnOnce(&mut Connection) -> Result<T, DbError>) -> Result<T, Error> {
-        let scanning = Scanning::begin(&self.shared.scanning);
-        if scanning.before >= SCANNERS_MAX {
-            return self.shared.read(job);
-        }
+        let Ok(_permit) = self.shared.scanning.try_acquire() else { return self.shared.read(job) };
         let mut connection = open::scanner(&self.shared.path).map_err(DbError::Sqlite)?;
         job(&mut connection).map_err(Error::from)
     }

@@ -81,6 +81,13 @@ impl Sync {
     }
 }
 
+/// Where the write-ahead log of a database is.
+pub(crate) fn log_path(database: &Path) -> PathBuf {
+    let mut log = database.as_os_str().to_owned();
+    log.push("-wal");
+    log.into()
+}
+
 /// Where the write-ahead log is, and how long it is.
 #[derive(Clone)]
 pub(crate) struct Log {
@@ -92,10 +99,8 @@ pub(crate) struct Log {
 impl Log {
     /// Of the database at `path`.
     pub(crate) fn new(path: &Path, page_bytes: u32, pages: LogPages) -> Self {
-        let mut log = path.as_os_str().to_owned();
-        log.push("-wal");
         // Each page has a header of 24 bytes.
-        Self { path: PathBuf::from(log), frame_bytes: u64::from(page_bytes) + 24, pages }
+        Self { path: log_path(path), frame_bytes: u64::from(page_bytes) + 24, pages }
     }
 
     fn bytes(&self) -> u64 {
@@ -150,7 +155,7 @@ impl Thread {
     }
 
     /// Syncs what rows point to and the log at the same time: nobody is answered before both are durable, and which of
-    /// them comes first does not matter to somebody who was not answered.
+    /// them comes first does not matter to somebody who was not answered. (It does to who was answered before, by a journal.)
     fn sync(&mut self) -> io::Result<()> {
         let log = match &mut self.syncing {
             Some(log) => log,

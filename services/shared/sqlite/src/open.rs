@@ -5,6 +5,7 @@ use std::path::Path;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::OpenError;
+use crate::durable::log_path;
 
 /// The tables of one component: a list of SQL scripts, each run once, in order. Scripts are only ever added.
 #[derive(Clone, Copy, Debug)]
@@ -47,9 +48,7 @@ pub(crate) fn writer(path: &Path, migrations: &[Migrations]) -> Result<Connectio
 
 /// Makes durable what an earlier process committed and had perhaps no time to sync: whoever reads it now takes it for durable.
 fn sync_log(path: &Path) -> std::io::Result<()> {
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    match std::fs::File::open(log) {
+    match std::fs::File::open(log_path(path)) {
         Ok(log) => log.sync_data(),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),

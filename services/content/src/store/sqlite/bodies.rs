@@ -6,7 +6,8 @@
 //!
 //! **Invariant:** bytes are durable before the delivery is acknowledged ([`BodyLog::sync`] runs before every answer). A
 //! power cut in between can leave a row whose bytes are missing; nobody was told of it, its digest tells, and the caller
-//! brings them again.
+//! brings them again. Deliveries of the journal are acknowledged by its own sync; for them such a row is a gap that is not
+//! closed yet: their caller brings nothing again, and their record counts as applied.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};

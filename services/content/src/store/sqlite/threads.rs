@@ -380,7 +380,7 @@ impl Applier {
         let job = move |connection: &Connection, tables: &Tables| {
             let mut results = Vec::with_capacity(prepared.len());
             let mut position = 0;
-            // Few at a time, each of which is waited for: what is put off would be written by a transaction of its own soon
+            // Few at a time, while somebody waits: what is put off would be written by a transaction of its own soon
             // after.
             let shared = if are_few { Batch::new(connection, tables)? } else { Batch::deferring(connection, tables)? };
             for (prepared, is_new) in &prepared {
