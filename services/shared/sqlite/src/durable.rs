@@ -155,7 +155,8 @@ impl Thread {
     }
 
     /// Syncs what rows point to and the log at the same time: nobody is answered before both are durable, and which of
-    /// them comes first does not matter to somebody who was not answered. (It does to who was answered before, by a journal.)
+    /// them comes first does not matter to somebody who was not answered. Whoever answers earlier, from a journal, keeps what is
+    /// in it until the answer of this.
     fn sync(&mut self) -> io::Result<()> {
         let log = match &mut self.syncing {
             Some(log) => log,

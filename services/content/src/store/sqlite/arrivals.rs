@@ -49,7 +49,7 @@ const PAUSE_TIMES: u32 = 4;
 /// So many leave at once: whoever brings others waits meanwhile.
 const LEAVING_MAX: usize = 64;
 
-/// When not many have come for so long, the index rows that were put off are written.
+/// When not many have come for so long, what was put off is written.
 const CALM: Duration = Duration::from_secs(3);
 
 /// What the applier is to do in one transaction.
@@ -218,8 +218,9 @@ impl Arrivals {
         Some(told)
     }
 
-    /// What is to be done next, in one transaction; none when it is the end. `took` is how long the last one took.
-    pub(super) fn next(&self, took: Duration) -> Option<Work> {
+    /// What is to be done next, in one transaction; none when it is the end. `took` is how long the last one took, `noted` the
+    /// record of the journal up to which the tables say that they have it.
+    pub(super) fn next(&self, took: Duration, noted: u64) -> Option<Work> {
         let at = Instant::now() + (took * PAUSE_TIMES).min(PAUSE_MAX);
         let mut state = self.state();
         if !self.can_apply() {
@@ -235,10 +236,11 @@ impl Arrivals {
             }
             state = if !state.queue.is_empty() {
                 self.entered.wait_timeout(state, at - now).unwrap_or_else(PoisonError::into_inner).0
-            } else if state.late == 0 || self.never_calm.load(Ordering::Relaxed) {
+            } else if (state.late == 0 && state.applied <= noted) || self.never_calm.load(Ordering::Relaxed) {
                 self.entered.wait(state).unwrap_or_else(PoisonError::into_inner)
             } else {
-                // Not many come any more: time for the index rows that were put off.
+                // Not many come any more: time for the index rows that were put off, and for saying what is in the tables:
+                // a start long after this must not bring back what was forgotten meanwhile.
                 let calm_at = self.busy_until.load(Ordering::Relaxed) + CALM.as_micros() as u64;
                 let calm_in = Duration::from_micros(calm_at.saturating_sub(clock()));
                 if calm_in.is_zero() {
@@ -331,11 +333,6 @@ impl Arrivals {
         self.state().applied
     }
 
-    /// How far the journal is in the tables, seen from a record that a transaction has just applied.
-    pub(super) fn capped(&self, through: u64) -> u64 {
-        self.state().capped(through)
-    }
-
     /// Waits until there is room: few enough wait to be written, and `fits` says of the last applied record of the journal
     /// that there is. False if waiting does not help: nothing can be applied now, or a record that cannot be keeps its file.
     pub(super) fn wait_for_room(&self, fits: impl Fn(u64) -> bool) -> bool {
@@ -380,7 +377,7 @@ impl Arrivals {
 }
 
 /// The last of them that is in the journal.
-pub(super) fn through(batch: &[Arrival]) -> Option<u64> {
+fn through(batch: &[Arrival]) -> Option<u64> {
     batch.iter().rev().find_map(|arrival| arrival.journaled)
 }
 

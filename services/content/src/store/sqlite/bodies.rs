@@ -4,10 +4,9 @@
 //! bytes are whose is known to the database only, so a torn or orphaned tail is harmless. Nothing is appended to a
 //! segment of an earlier process.
 //!
-//! **Invariant:** bytes are durable before the delivery is acknowledged ([`BodyLog::sync`] runs before every answer). A
-//! power cut in between can leave a row whose bytes are missing; nobody was told of it, its digest tells, and the caller
-//! brings them again. Deliveries of the journal are acknowledged by its own sync; for them such a row is a gap that is not
-//! closed yet: their caller brings nothing again, and their record counts as applied.
+//! **Invariant:** bytes are durable before the delivery is acknowledged ([`BodyLog::sync`] runs before every answer), or
+//! in the journal until they are. A power cut in between can leave a row whose bytes are missing; its digest tells, and
+//! whoever was not answered, or the journal, brings them again.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 use freshet_domain::{Change, Kind};
 use freshet_kit::ErrorKind;
 
+use super::late_tests::copy;
 use super::tests::{database, files_with, open};
 use super::*;
 use crate::store::contract::support::*;
@@ -83,6 +84,44 @@ async fn p1_what_was_answered_is_applied_by_the_next_process_and_once_only() {
     let store = open(folder.path());
     let (kept, _) = store.get_delivery(&client("acme"), all[7].delivery, false).await.expect("read").expect("there");
     assert_eq!(kept.duplicates, 2, "what was applied is not taken for its own duplicate");
+}
+
+/// The tables' log reached the disk, the bodies' log did not, and whoever brought the delivery was answered by the journal.
+#[tokio::test(flavor = "multi_thread")]
+async fn p1_a_power_cut_takes_no_body_of_what_was_answered() {
+    let (folder, cut) = (tempfile::tempdir().expect("folder"), tempfile::tempdir().expect("folder"));
+    let store = open(folder.path()).journaling_always();
+    let all: Vec<NewDelivery> = (0..4).map(numbered).collect();
+    for new in &all {
+        accept(&store, new).await;
+        store.threads.arrivals.settle().await.expect("applied");
+    }
+    copy(folder.path(), cut.path());
+    let bodies = cut.path().join("bodies/00000001.log");
+    let left = std::fs::metadata(&bodies).expect("there").len() - all[3].body.len() as u64;
+    std::fs::File::options().write(true).open(&bodies).expect("opens").set_len(left).expect("cut");
+    let store = open(cut.path());
+    for new in &all {
+        assert_eq!(body_of(&store, new).await, Some(new.body.clone()));
+    }
+    assert_eq!(feed(&store, 0, true).await.len(), 4, "each once");
+    let (kept, _) = store.get_delivery(&client("acme"), all[3].delivery, false).await.expect("read").expect("there");
+    assert_eq!(kept.duplicates, 0, "what is applied again is not taken for its own duplicate");
+}
+
+/// Otherwise a start in a month would apply again what may be forgotten by then.
+#[tokio::test(flavor = "multi_thread")]
+async fn when_it_is_calm_the_tables_say_that_they_have_all_of_the_journal() {
+    let folder = tempfile::tempdir().expect("folder");
+    let mut store = open(folder.path());
+    store.journals_always = true;
+    accept(&store, &numbered(1)).await;
+    accept(&store, &numbered(2)).await;
+    let begun = std::time::Instant::now();
+    while store.read(|connection| Ok(feed::value(connection, JOURNAL_APPLIED)?)).await.expect("read") != 2 {
+        assert!(begun.elapsed() < Duration::from_secs(30), "nobody has written it");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

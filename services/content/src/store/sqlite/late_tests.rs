@@ -63,7 +63,7 @@ async fn written(store: &SqliteStore) -> (i64, i64) {
 }
 
 /// The files as a power cut would leave them now.
-fn copy(from: &Path, to: &Path) {
+pub(super) fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("folder");
     for file in std::fs::read_dir(from).expect("folder") {
         let (path, name) = file.map(|file| (file.path(), file.file_name())).expect("file");

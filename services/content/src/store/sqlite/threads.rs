@@ -13,7 +13,7 @@ use freshet_sqlite::{Begun, DbError};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::arrivals::{Arrival, Arrivals, MANY, Work, closed, same, through};
+use super::arrivals::{Arrival, Arrivals, MANY, Work, closed, same};
 use super::batch::Batch;
 use super::ingest::{Done, Prepared, body_error};
 use super::journal::Journal;
@@ -22,7 +22,9 @@ use super::names::Load;
 use super::redact::Candidates;
 use super::{Tables, feed, sql};
 
-/// Up to this record of the journal everything is in the tables.
+/// Up to this record of the journal everything is in the tables, and was durable there with its bodies before this was
+/// written: the tables' log may reach the disk before the bodies do. The next start applies from there on, and what is
+/// there already is only compared.
 pub(super) const JOURNAL_APPLIED: &str = "journal_applied";
 
 /// Most deliveries that are made durable at once, and how large they may be together.
@@ -76,7 +78,8 @@ impl Threads {
         let (jobs, queue) = mpsc::sync_channel(QUEUE_MAX);
         let keeper =
             Keeper { tables: tables.clone(), arrivals: arrivals.clone(), journal, synced_at: None, loading: None };
-        let applier = Applier { tables: tables.clone(), arrivals: arrivals.clone() };
+        let noted = arrivals.in_tables();
+        let applier = Applier { tables: tables.clone(), arrivals: arrivals.clone(), noted };
         let named = |name: &str| std::thread::Builder::new().name(name.to_owned());
         let keeper = named("content-journal").spawn(move || {
             Priority::Answers.take();
@@ -269,6 +272,8 @@ impl Keeper {
 struct Applier {
     tables: Arc<Tables>,
     arrivals: Arc<Arrivals>,
+    /// What the tables have for [`JOURNAL_APPLIED`].
+    noted: u64,
 }
 
 /// Deliveries whose rows are committed and perhaps not durable yet.
@@ -287,7 +292,7 @@ impl Applier {
     /// Runs until it is told to end and nothing is left, or what is left cannot be applied now.
     ///
     /// While a batch that nobody waits for becomes durable, the next one is applied already if it is due.
-    fn run(self) {
+    fn run(mut self) {
         let mut took = Duration::ZERO;
         let mut syncing = None;
         loop {
@@ -296,7 +301,7 @@ impl Applier {
                 succeeded = self.finish(&mut syncing);
             }
             if succeeded {
-                let Some(work) = self.arrivals.next(took) else { break };
+                let Some(work) = self.arrivals.next(took, self.noted) else { break };
                 let began = Instant::now();
                 succeeded = self.apply(work, &mut syncing);
                 took = began.elapsed();
@@ -332,7 +337,7 @@ impl Applier {
     }
 
     /// False if something has to be tried again.
-    fn apply(&self, work: Work, syncing: &mut Option<Syncing>) -> bool {
+    fn apply(&mut self, work: Work, syncing: &mut Option<Syncing>) -> bool {
         let Work { batch, flush } = work;
         let awaited = flush == Flush::All || batch.iter().any(|arrival| arrival.answer.is_some());
         let error = match self.begin(&batch, flush) {
@@ -372,9 +377,10 @@ impl Applier {
 
     /// Applies all of them in one transaction, or none, and returns when they are committed. What a delivery's own request
     /// got wrong is its own result.
-    fn begin(&self, batch: &[Arrival], flush: Flush) -> Result<Begun<(Applied, u64)>, Error> {
+    fn begin(&mut self, batch: &[Arrival], flush: Flush) -> Result<Begun<(Applied, u64)>, Error> {
         let prepared: Vec<_> = batch.iter().map(|arrival| (arrival.prepared.clone(), arrival.is_new)).collect();
-        let through = through(batch).map(|through| self.arrivals.capped(through));
+        let in_tables = self.arrivals.in_tables();
+        let notes = in_tables > self.noted;
         let are_few = batch.len() < MANY && batch.iter().any(|arrival| arrival.answer.is_some());
         let arrivals = self.arrivals.clone();
         let job = move |connection: &Connection, tables: &Tables| {
@@ -389,8 +395,8 @@ impl Applier {
                 results.push(result);
                 arrivals.wrote_one();
             }
-            if let Some(through) = through {
-                sql::VALUE_PUT.on(connection)?.execute((JOURNAL_APPLIED, feed::number(through)))?;
+            if notes {
+                sql::VALUE_PUT.on(connection)?.execute((JOURNAL_APPLIED, feed::number(in_tables)))?;
             }
             let late = shared.finish(flush)?;
             Ok((Applied { results, late }, position))
@@ -403,7 +409,10 @@ impl Applier {
         };
         let begun = self.tables.begin_feed_checked(job, committed)?;
         match told.recv() {
-            Ok(()) => Ok(begun),
+            Ok(()) => {
+                self.noted = self.noted.max(in_tables);
+                Ok(begun)
+            }
             // Nothing was committed, so it is an error that comes.
             Err(mpsc::RecvError) => Err(begun.wait_blocking().err().unwrap_or_else(closed)),
         }

@@ -18,7 +18,7 @@ fn there_is_room_for_one_as_soon_as_one_is_written() {
     assert!(has_room());
     enter(1);
     assert!(!has_room(), "as many as may wait");
-    let first = arrivals.next(Duration::ZERO).expect("a batch").batch;
+    let first = arrivals.next(Duration::ZERO, 0).expect("a batch").batch;
     assert!(!has_room(), "taken and not written yet");
     arrivals.wrote_one();
     assert!(has_room(), "one is written");
@@ -30,11 +30,11 @@ fn there_is_room_for_one_as_soon_as_one_is_written() {
     enter(first.len() - 1);
     assert!(!has_room());
     arrivals.applied(&first, 0);
-    let second = arrivals.next(Duration::ZERO).expect("the next batch").batch;
+    let second = arrivals.next(Duration::ZERO, 0).expect("the next batch").batch;
     assert!(!has_room(), "what was written of the batch before does not count for this one");
     arrivals.failed(second, &closed());
     assert!(!has_room(), "they wait again");
-    let again = arrivals.next(Duration::ZERO).expect("the same").batch;
+    let again = arrivals.next(Duration::ZERO, 0).expect("the same").batch;
     arrivals.failed(again, &closed());
     arrivals.state().queue.pop_front();
     assert!(has_room(), "and each of them once only");
