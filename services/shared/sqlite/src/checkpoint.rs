@@ -1,102 +1,154 @@
 //! The checkpoint thread: copies the write-ahead log into the database beside the writer.
 //!
 //! SQLite starts its log again from the beginning when every page of it was copied and no reader needs it. Under load
-//! that moment never comes by itself, because pages are added while others are copied; so the writer has to do the last
-//! round. SQLite also syncs the database in the round that copies the last page, and only then: left to the writer, that
-//! sync would carry everything that was copied before (16 to 55 ms, measured). Therefore this thread copies and syncs
-//! when the log is large enough, in rounds, each smaller than the one before it, until little is left for the writer. Not
+//! that moment never comes by itself, because pages are added while others are copied. Therefore this thread copies when
+//! the log is large enough, in rounds, each smaller than the one before it, and has the writer pause for the last one. Not
 //! sooner: a page that changes again would be copied again.
+//!
+//! SQLite would sync the log before it copies and the database after the last page, each as a whole: 15 MiB at once, and
+//! small syncs beside it, which providers wait for, take 5 to 15 ms (measured). So this thread does both itself, in
+//! pieces ([`crate::writeback`]), and SQLite syncs nothing (`synchronous = OFF` on its connection only).
+//!
+//! **Invariant:** a page is durable in the log before it is copied, and durable in the database before the log is begun
+//! again. A read transaction that is as old as the round sees to both: SQLite copies nothing that is newer than what
+//! somebody reads, and does not begin the log again while somebody reads it.
 
 use std::fs::File;
-use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use rusqlite::Connection;
 
-use crate::group::Job;
+use crate::durable::log_path;
+use crate::group::{Job, Pause};
+use crate::open;
 use crate::writeback::write_back;
 
-/// Rounds before the writer is asked to finish, however much is left.
+/// Rounds before the writer is asked to pause, however much is left.
 const ROUNDS_MAX: usize = 6;
 
 /// So few pages are copied and synced in a few milliseconds: 512 KiB of the usual ones.
-const PAGES_FOR_WRITER: u32 = 32;
+const PAGES_FOR_LAST_ROUND: u32 = 32;
 
 /// How often the size of the log is looked at.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
-/// The writer finishes within one group; a longer wait means that it is going away.
+/// The writer pauses after the group it is at; a longer wait means that it is going away.
 const WRITER_MAX: Duration = Duration::from_secs(10);
 
 /// Pages in the write-ahead log since it was last begun, as the writer's commits tell.
 pub(crate) type LogPages = Arc<AtomicU32>;
 
+/// A sync has failed: nobody knows what the disk has, and nothing more may be written.
+pub(crate) type Broken = Arc<AtomicBool>;
+
 /// What the thread works with.
 pub(crate) struct Checkpointer {
-    pub(crate) connection: Connection,
+    /// Copies, and leaves the syncs to this thread.
+    copier: Connection,
+    /// Reads during a round.
+    reader: Connection,
     /// The database file. Its handle must live as long as any connection of the process: closing it would drop their
     /// locks, as POSIX locks belong to the process.
-    pub(crate) file: Arc<File>,
-    pub(crate) jobs: mpsc::SyncSender<Job>,
-    pub(crate) pages: LogPages,
-    pub(crate) pages_max: u32,
+    database: Arc<File>,
+    log: PathBuf,
+    pages: LogPages,
+    pages_max: u32,
+    broken: Broken,
+    sync: SyncFile,
 }
+
+/// One of the two files of a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Which {
+    Log,
+    Database,
+}
+
+/// Makes a file durable. Tests look at it, and break it.
+type SyncFile = Box<dyn Fn(Which, &File) -> io::Result<()> + Send>;
 
 impl Checkpointer {
     /// For the database at `path`, whose log may have `pages_max` pages before it is copied.
     pub(crate) fn open(
         path: &Path,
-        file: Arc<File>,
-        jobs: mpsc::SyncSender<Job>,
+        database: Arc<File>,
         pages: LogPages,
         pages_max: u32,
+        broken: Broken,
     ) -> rusqlite::Result<Self> {
-        let connection = Connection::open(path)?;
+        let copier = Connection::open(path)?;
         // The log itself is kept as large as it became: writing to blocks that exist is cheaper than growing a file.
-        connection.execute_batch("PRAGMA wal_autocheckpoint = 0;")?;
-        Ok(Self { connection, file, jobs, pages, pages_max })
+        copier.execute_batch("PRAGMA wal_autocheckpoint = 0; PRAGMA synchronous = OFF;")?;
+        let reader = open::reader(path)?;
+        let sync: SyncFile = Box::new(|_, file| {
+            write_back(file, 0, file.metadata()?.len());
+            file.sync_data()
+        });
+        Ok(Self { copier, reader, database, log: log_path(path), pages, pages_max, broken, sync })
     }
 
     /// Runs until the other end of `ended` is dropped.
-    pub(crate) fn run(self, ended: &mpsc::Receiver<()>) {
+    pub(crate) fn run(self, jobs: &mpsc::SyncSender<Job>, ended: &mpsc::Receiver<()>) {
         while let Err(mpsc::RecvTimeoutError::Timeout) = ended.recv_timeout(LOOK_AGAIN) {
-            if self.pages.load(Ordering::Relaxed) >= self.pages_max {
-                self.finish();
+            if self.pages.load(Ordering::Relaxed) >= self.pages_max && !self.broken.load(Ordering::Acquire) {
+                self.checkpoint(jobs);
             }
         }
     }
 
-    /// Copies what is there and syncs it. `None`: not now, because somebody else is at it.
-    fn round(&self) -> Option<u32> {
-        let copied = copy(&self.connection).ok()?;
-        if let Ok(data) = self.file.metadata() {
-            write_back(&self.file, 0, data.len());
-        }
-        // A failed sync is found again by SQLite's own in the last round.
-        let _ = self.file.sync_data();
-        Some(copied)
-    }
-
-    fn finish(&self) {
+    fn checkpoint(&self, jobs: &mpsc::SyncSender<Job>) {
         for _ in 0..ROUNDS_MAX {
-            let Some(copied) = self.round() else { return };
-            if self.pages.load(Ordering::Relaxed).saturating_sub(copied) <= PAGES_FOR_WRITER {
-                break;
+            let wanted = self.pages.load(Ordering::Relaxed);
+            match self.round() {
+                // A reader is in the way, or somebody else copies: the next look tries again.
+                Some(copied) if copied >= wanted => {
+                    if self.pages.load(Ordering::Relaxed).saturating_sub(copied) <= PAGES_FOR_LAST_ROUND {
+                        break;
+                    }
+                }
+                _ => return,
             }
         }
-        let (done, finished) = mpsc::sync_channel(1);
+        let (pause, paused) = Pause::new();
         // A full queue: the writer is behind, which is no time to stop it. The next look tries again.
-        if self.jobs.try_send(Job::FinishCheckpoint(done)).is_ok() {
-            let _ = finished.recv_timeout(WRITER_MAX);
+        if jobs.try_send(Job::Pause(pause)).is_ok()
+            && let Ok(_paused) = paused.recv_timeout(WRITER_MAX)
+        {
+            // Everything is copied now, so the next commit begins the log again.
+            self.round();
         }
+    }
+
+    /// Copies what was committed before this call and makes it durable. Returns how many pages of the log are copied;
+    /// `None`: not now.
+    fn round(&self) -> Option<u32> {
+        let reading = self.reader.unchecked_transaction().ok()?;
+        // The transaction begins with its first read.
+        reading.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).ok()?;
+        let result = self.copy_and_sync();
+        if let Err(error) = &result {
+            // The log must not be begun again while the database may lack a page of it: this goes on reading for good.
+            std::mem::forget(reading);
+            self.broken.store(true, Ordering::Release);
+            tracing::error!(%error, log = %self.log.display(), "the database cannot be synced; nothing more is written");
+        }
+        result.ok().flatten()
+    }
+
+    fn copy_and_sync(&self) -> io::Result<Option<u32>> {
+        (self.sync)(Which::Log, &File::open(&self.log)?)?;
+        let Ok(copied) = copy(&self.copier) else { return Ok(None) };
+        (self.sync)(Which::Database, &self.database)?;
+        Ok(Some(copied))
     }
 }
 
 /// Copies what no reader needs any more. Returns how many pages of the log are copied now. It never waits for anybody.
-pub(crate) fn copy(connection: &Connection) -> rusqlite::Result<u32> {
+fn copy(connection: &Connection) -> rusqlite::Result<u32> {
     let (busy, copied) = connection
         .prepare_cached("PRAGMA wal_checkpoint(PASSIVE)")?
         .query_row([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(2)?)))?;
@@ -105,3 +157,6 @@ pub(crate) fn copy(connection: &Connection) -> rusqlite::Result<u32> {
     }
     Ok(u32::try_from(copied).unwrap_or(0))
 }
+
+#[cfg(test)]
+mod tests;

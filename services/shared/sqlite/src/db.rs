@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use freshet_kit::{Error, ErrorKind, Priority};
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 use rusqlite::hooks::Wal;
 
-use crate::checkpoint::{Checkpointer, LogPages};
+use crate::checkpoint::{Broken, Checkpointer, LogPages};
 use crate::durable::{Hooks, Log, Sync, Waker};
 use crate::group::{self, Deliver, Guard, Job, Then};
 use crate::{DbError, Migrations, OpenError, open};
@@ -61,6 +62,7 @@ struct Shared {
     scanning: tokio::sync::Semaphore,
     before_answer: Hooks,
     waker: Waker,
+    broken: Broken,
     /// Outlives every connection, see [`Checkpointer`].
     _file: Arc<File>,
     threads: Vec<std::thread::JoinHandle<()>>,
@@ -91,26 +93,37 @@ impl Db {
         };
         let file = Arc::new(File::open(path).map_err(io)?);
         let waker = Waker::new(Mutex::new(Some(jobs.clone())));
-        let (sync, syncer) =
-            Sync::start(Log::new(path, page_bytes, log_pages.clone()), before_answer.clone(), waker.clone())
-                .map_err(io)?;
+        let broken = Broken::default();
+        let (sync, syncer) = Sync::start(
+            Log::new(path, page_bytes, log_pages.clone()),
+            before_answer.clone(),
+            waker.clone(),
+            broken.clone(),
+        )
+        .map_err(io)?;
         let writer = spawn(
             "sqlite-writer",
             Box::new(move || {
                 Priority::Tables.take();
                 group::serve(&connection, &queue, &sync);
-                drop(sync);
-                // Leaves one file behind, without a log to recover.
-                let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+                if sync.check().is_ok() {
+                    // Leaves one file behind, without a log to recover.
+                    let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+                } else {
+                    // The next process needs the log: what was copied from it may not have reached the disk.
+                    let _ = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+                }
             }),
         )?;
         let pages_max = u32::try_from(options.log_bytes / u64::from(page_bytes)).unwrap_or(u32::MAX);
-        let checkpointer = Checkpointer::open(path, file.clone(), jobs.clone(), log_pages, pages_max).map_err(other)?;
+        let checkpointer =
+            Checkpointer::open(path, file.clone(), log_pages, pages_max, broken.clone()).map_err(other)?;
+        let to_writer = jobs.clone();
         let checkpointer = spawn(
             "sqlite-checkpoint",
             Box::new(move || {
                 Priority::Tables.take();
-                checkpointer.run(&ended);
+                checkpointer.run(&to_writer, &ended);
             }),
         )?;
         Ok(Self {
@@ -122,6 +135,7 @@ impl Db {
                 scanning: tokio::sync::Semaphore::new(SCANNERS_MAX),
                 before_answer,
                 waker,
+                broken,
                 _file: file,
                 threads: vec![syncer, writer, checkpointer],
                 alive: Some(alive),
@@ -276,6 +290,9 @@ impl Db {
     /// Copies the write-ahead log into the database and empties it, so that no page of it is left from before something
     /// was removed. True if that was possible; a reader in the middle of something old can be in the way for a while.
     pub async fn scrub_log(&self) -> bool {
+        if self.shared.broken.load(Ordering::Acquire) {
+            return false;
+        }
         let path = self.shared.path.clone();
         let attempt = move || -> rusqlite::Result<bool> {
             let connection = Connection::open(path)?;

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use freshet_kit::processors;
 
 use crate::DbError;
-use crate::checkpoint::LogPages;
+use crate::checkpoint::{Broken, LogPages};
 use crate::group::{Deliver, Job};
 use crate::writeback::write_back;
 
@@ -32,8 +32,7 @@ pub(crate) struct Sync {
 
 #[derive(Default)]
 struct State {
-    /// A sync has failed.
-    broken: AtomicBool,
+    broken: Broken,
     /// Groups that were committed and are not durable yet.
     under_way: AtomicUsize,
     /// The writer wants to hear when there are none.
@@ -42,9 +41,14 @@ struct State {
 
 impl Sync {
     /// Starts the thread. It ends when the returned value is dropped.
-    pub(crate) fn start(log: Log, hooks: Hooks, writer: Waker) -> io::Result<(Self, std::thread::JoinHandle<()>)> {
+    pub(crate) fn start(
+        log: Log,
+        hooks: Hooks,
+        writer: Waker,
+        broken: Broken,
+    ) -> io::Result<(Self, std::thread::JoinHandle<()>)> {
         let (groups, committed) = mpsc::channel();
-        let state = Arc::new(State::default());
+        let state = Arc::new(State { broken, ..State::default() });
         let thread = Thread { log, syncing: None, hooks, state: state.clone(), writer };
         let handle =
             std::thread::Builder::new().name("sqlite-sync".to_owned()).spawn(move || thread.run(&committed))?;

@@ -8,8 +8,8 @@ use std::time::Duration;
 use freshet_kit::Error;
 use rusqlite::Connection;
 
+use crate::DbError;
 use crate::durable::Sync;
-use crate::{DbError, checkpoint};
 
 /// Most jobs in one transaction: bounds how long the first one waits for the last.
 const GROUP_MAX: usize = 512;
@@ -50,10 +50,37 @@ pub(crate) enum Guard {
 
 pub(crate) enum Job {
     Write(WriteJob, Guard),
-    /// Copies the last pages of the write-ahead log, so that the next commit begins it again; then tells.
-    FinishCheckpoint(mpsc::SyncSender<()>),
+    /// Nothing is written for a while.
+    Pause(Pause),
     /// The disk has every group that was committed.
     Synced,
+}
+
+/// Has the writer write nothing until somebody lets it go on.
+pub(crate) struct Pause {
+    paused: mpsc::SyncSender<Paused>,
+}
+
+/// The writer goes on when this is dropped.
+pub(crate) struct Paused {
+    _go_on: mpsc::SyncSender<()>,
+}
+
+impl Pause {
+    /// The request, and what tells that the writer pauses.
+    pub(crate) fn new() -> (Self, mpsc::Receiver<Paused>) {
+        let (tell, told) = mpsc::sync_channel(1);
+        (Self { paused: tell }, told)
+    }
+
+    /// Returns when that somebody lets it go on, or is gone.
+    pub(crate) fn keep(self) {
+        let (go_on, may_go_on) = mpsc::sync_channel(0);
+        // Nobody listens any more: then nobody needs the pause.
+        let _ = self.paused.send(Paused { _go_on: go_on });
+        drop(self.paused);
+        let _ = may_go_on.recv();
+    }
 }
 
 /// When nothing has come for so long, the memory of the page cache is given back.
@@ -63,21 +90,19 @@ const IDLE: Duration = Duration::from_secs(2);
 pub(crate) fn serve(connection: &Connection, jobs: &mpsc::Receiver<Job>, sync: &Sync) {
     while let Some(first) = first(connection, jobs) {
         let mut group = Group::default();
-        let mut checkpoint = None;
+        let mut pause = None;
         let mut next = Some(first);
         while let Some(job) = next {
             match job {
                 Job::Write(job, guard) => group.run(connection, sync, job, guard),
-                Job::FinishCheckpoint(done) => checkpoint = Some(done),
+                Job::Pause(wanted) => pause = Some(wanted),
                 Job::Synced => {}
             }
             next = if group.told.len() < GROUP_MAX { following(jobs, sync, &group) } else { None };
         }
         group.commit(connection, sync);
-        if let Some(done) = checkpoint {
-            // A reader that is still in the old part makes no harm: the next checkpoint does more.
-            let _ = checkpoint::copy(connection);
-            let _ = done.send(());
+        if let Some(pause) = pause {
+            pause.keep();
         }
     }
 }
