@@ -25,5 +25,5 @@ pub use catalogue::CatalogueHandle;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::{Error, ErrorKind};
 pub use lifecycle::{Readiness, Shutdown};
-pub use priority::Priority;
+pub use priority::{GiveWay, Priority};
 pub use stop::StopSignal;

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
-use freshet_kit::{Error, ErrorKind, Priority};
+use freshet_kit::{Error, ErrorKind, GiveWay, Priority};
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 use rusqlite::hooks::Wal;
@@ -50,6 +50,9 @@ impl<T> Begun<T> {
         self.0.blocking_recv().unwrap_or_else(|_| Err(unfinished()))
     }
 }
+
+/// So many steps of a statement of the writer's take far less time than [`GiveWay`] lets a thread work.
+const STEPS: std::ffi::c_int = 500;
 
 /// So many read with a large cache at once.
 const SCANNERS_MAX: usize = 2;
@@ -105,6 +108,13 @@ impl Db {
             "sqlite-writer",
             Box::new(move || {
                 Priority::Tables.take();
+                let mut give_way = GiveWay::new();
+                let let_others_in = move || {
+                    give_way.now_and_then();
+                    false
+                };
+                // Not possible only if the connection is closed.
+                let _ = connection.progress_handler(STEPS, Some(let_others_in));
                 group::serve(&connection, &queue, &sync);
                 if sync.check().is_ok() {
                     // Leaves one file behind, without a log to recover.

@@ -271,8 +271,8 @@ impl Arrivals {
         self.unwritten.load(Ordering::Relaxed)
     }
 
-    /// The first of those that were taken are in the tables, but for so many index rows.
-    pub(super) fn applied(&self, batch: &[Arrival], late: usize) {
+    /// The first of those that were taken are in the tables, but for so many index rows. `between` is called now and then.
+    pub(super) fn applied(&self, batch: &[Arrival], late: usize, mut between: impl FnMut()) {
         self.failing.store(false, Ordering::SeqCst);
         for part in batch.chunks(LEAVING_MAX) {
             let mut state = self.state();
@@ -280,6 +280,8 @@ impl Arrivals {
                 state.taken.pop_front();
                 state.leave(arrival);
             }
+            drop(state);
+            between();
         }
         let mut state = self.state();
         if let Some(through) = through(batch) {

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use freshet_kit::error::chain;
-use freshet_kit::{Error, ErrorKind, Priority};
+use freshet_kit::{Error, ErrorKind, GiveWay, Priority};
 use freshet_sqlite::{Begun, DbError};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
@@ -419,8 +419,10 @@ impl Applier {
     }
 
     fn done(&self, batch: Vec<Arrival>, applied: Applied) {
-        self.arrivals.applied(&batch, applied.late);
+        let mut give_way = GiveWay::new();
+        self.arrivals.applied(&batch, applied.late, || give_way.now_and_then());
         for (arrival, result) in batch.into_iter().zip(applied.results) {
+            give_way.now_and_then();
             match (arrival.answer, result) {
                 (Some(answer), result) => drop(answer.send(result)),
                 (None, Ok(_)) => {}

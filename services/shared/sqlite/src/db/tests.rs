@@ -102,6 +102,27 @@ async fn a_job_in_two_steps_is_told_of_its_commit_only_if_its_rows_are_there() {
     assert_eq!(count(&db).await, 1);
 }
 
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_long_job_lets_others_have_the_processor() {
+    let folder = tempfile::tempdir().expect("folder");
+    let db = db(folder.path());
+    let switches = db.write(|connection| {
+        let switches = || {
+            let status = std::fs::read_to_string("/proc/thread-self/status").expect("read");
+            let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+            line.expect("there").trim().parse::<u64>().expect("a number")
+        };
+        let before = switches();
+        connection.execute(
+            "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 300000) INSERT INTO t SELECT n, 'x' FROM n",
+            [],
+        )?;
+        Ok(switches() - before)
+    });
+    assert!(switches.await.expect("written") >= 10);
+}
+
 #[tokio::test]
 async fn p1_an_answered_write_is_there_after_reopening() {
     let folder = tempfile::tempdir().expect("folder");

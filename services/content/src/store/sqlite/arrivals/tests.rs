@@ -29,7 +29,7 @@ fn there_is_room_for_one_as_soon_as_one_is_written() {
     }
     enter(first.len() - 1);
     assert!(!has_room());
-    arrivals.applied(&first, 0);
+    arrivals.applied(&first, 0, || {});
     let second = arrivals.next(Duration::ZERO, 0).expect("the next batch").batch;
     assert!(!has_room(), "what was written of the batch before does not count for this one");
     arrivals.failed(second, &closed());
