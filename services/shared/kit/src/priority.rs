@@ -50,8 +50,7 @@ impl Priority {
 /// share is passed over until the others of that processor have caught up, and the more weight it has the longer that
 /// takes. For the kernel's own threads, which have the most, this was 5 to 9 ms (measured on 6.18): among them the one that
 /// tells the disk to make its cache durable, for which every answer waits. Where nothing else is runnable for a moment,
-/// they run at once. Such a moment takes some 50 microseconds, a
-/// twentieth of the time.
+/// they run at once. Such a moment takes some 50 microseconds, a twentieth of the time.
 #[derive(Debug)]
 pub struct GiveWay {
     #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
