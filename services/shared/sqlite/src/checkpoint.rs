@@ -118,8 +118,10 @@ impl Checkpointer {
         if jobs.try_send(Job::Pause(pause)).is_ok()
             && let Ok(_paused) = paused.recv_timeout(WRITER_MAX)
         {
-            // Everything is copied now, so the next commit begins the log again.
+            // If everything is copied now, the next commit begins the log again. Until it comes there is nothing to do; where a
+            // reader was in the way, it tells how long the log still is.
             self.round();
+            self.pages.store(0, Ordering::Relaxed);
         }
     }
 
@@ -140,7 +142,9 @@ impl Checkpointer {
     }
 
     fn copy_and_sync(&self) -> io::Result<Option<u32>> {
-        (self.sync)(Which::Log, &File::open(&self.log)?)?;
+        // Too many files are open, say. Nothing is copied yet.
+        let Ok(log) = File::open(&self.log) else { return Ok(None) };
+        (self.sync)(Which::Log, &log)?;
         let Ok(copied) = copy(&self.copier) else { return Ok(None) };
         (self.sync)(Which::Database, &self.database)?;
         Ok(Some(copied))

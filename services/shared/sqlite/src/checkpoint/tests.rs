@@ -116,12 +116,14 @@ fn the_writer_pauses_for_the_last_round_and_goes_on() {
     });
     checkpointer.pages.store(pages(&path), Ordering::Relaxed);
     let (jobs, queue) = mpsc::sync_channel(1);
+    let left = checkpointer.pages.clone();
     let at_work = std::thread::spawn(move || checkpointer.checkpoint(&jobs));
     let Ok(Job::Pause(pause)) = queue.recv_timeout(Duration::from_secs(20)) else { panic!("asked to pause") };
     assert_eq!(counter.load(Ordering::SeqCst), 1, "one round before");
     pause.keep();
     assert_eq!(counter.load(Ordering::SeqCst), 2, "one meanwhile");
     at_work.join().expect("ends");
+    assert_eq!(left.load(Ordering::Relaxed), 0, "nothing to do before the next commit");
     insert(&connection, 1);
     assert_ne!(salts(&path), before);
 }
