@@ -192,11 +192,10 @@ mod tests {
         let begun = std::time::Instant::now();
         let mut give_way = GiveWay::new();
         let before = own_switches();
-        while begun.elapsed().as_millis() < 100 {
+        while own_switches() - before < 10 {
+            assert!(begun.elapsed().as_secs() < 60, "it has kept the processor");
             give_way.now_and_then();
         }
-        // Some 90, however busy the machine is.
-        assert!(own_switches() - before >= 10);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 use rusqlite::hooks::Wal;
 
-use crate::checkpoint::{Broken, Checkpointer, LogPages};
+use crate::checkpoint::{Broken, Checkpointer, Copying, LogPages};
 use crate::durable::{Hooks, Log, Sync, Waker};
 use crate::group::{self, Deliver, Guard, Job, Then};
 use crate::{DbError, Migrations, OpenError, open};
@@ -66,6 +66,7 @@ struct Shared {
     before_answer: Hooks,
     waker: Waker,
     broken: Broken,
+    copying: Copying,
     /// Outlives every connection, see [`Checkpointer`].
     _file: Arc<File>,
     threads: Vec<std::thread::JoinHandle<()>>,
@@ -96,7 +97,7 @@ impl Db {
         };
         let file = Arc::new(File::open(path).map_err(io)?);
         let waker = Waker::new(Mutex::new(Some(jobs.clone())));
-        let broken = Broken::default();
+        let (broken, copying) = (Broken::default(), Copying::default());
         let (sync, syncer) = Sync::start(
             Log::new(path, page_bytes, log_pages.clone()),
             before_answer.clone(),
@@ -116,18 +117,19 @@ impl Db {
                 // Not possible only if the connection is closed.
                 let _ = connection.progress_handler(STEPS, Some(let_others_in));
                 group::serve(&connection, &queue, &sync);
-                if sync.check().is_ok() {
-                    // Leaves one file behind, without a log to recover.
-                    let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
-                } else {
-                    // The next process needs the log: what was copied from it may not have reached the disk.
+                // Leaves one file behind, without a log to recover.
+                let emptied = || connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+                if sync.check().and_then(|()| emptied()).is_err() {
+                    // The next process needs the log: what was copied from it may not have reached the disk. SQLite would try
+                    // again, be told of no error any more, and remove it.
                     let _ = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
                 }
             }),
         )?;
         let pages_max = u32::try_from(options.log_bytes / u64::from(page_bytes)).unwrap_or(u32::MAX);
         let checkpointer =
-            Checkpointer::open(path, file.clone(), log_pages, pages_max, broken.clone()).map_err(other)?;
+            Checkpointer::open(path, file.clone(), copying.clone(), log_pages, pages_max, broken.clone())
+                .map_err(other)?;
         let to_writer = jobs.clone();
         let checkpointer = spawn(
             "sqlite-checkpoint",
@@ -146,6 +148,7 @@ impl Db {
                 before_answer,
                 waker,
                 broken,
+                copying,
                 _file: file,
                 threads: vec![syncer, writer, checkpointer],
                 alive: Some(alive),
@@ -300,11 +303,13 @@ impl Db {
     /// Copies the write-ahead log into the database and empties it, so that no page of it is left from before something
     /// was removed. True if that was possible; a reader in the middle of something old can be in the way for a while.
     pub async fn scrub_log(&self) -> bool {
-        if self.shared.broken.load(Ordering::Acquire) {
-            return false;
-        }
-        let path = self.shared.path.clone();
+        let Shared { path, broken, copying, .. } = &*self.shared;
+        let (path, broken, copying) = (path.clone(), broken.clone(), copying.clone());
         let attempt = move || -> rusqlite::Result<bool> {
+            let _copying = copying.lock().unwrap_or_else(PoisonError::into_inner);
+            if broken.load(Ordering::Acquire) {
+                return Ok(false);
+            }
             let connection = Connection::open(path)?;
             // Writers wait while this does: not for long.
             connection.busy_timeout(Duration::from_millis(200))?;

@@ -18,6 +18,7 @@ pub struct Migrations {
 
 pub(crate) fn writer(path: &Path, migrations: &[Migrations]) -> Result<Connection, OpenError> {
     let wrap = |error| OpenError::from_sqlite(path, error);
+    sync_files(path).map_err(|error| wrap(rusqlite::Error::ToSqlConversionFailure(Box::new(error))))?;
     let mut connection = Connection::open(path).map_err(wrap)?;
     connection.busy_timeout(std::time::Duration::from_secs(2)).map_err(wrap)?;
     // A damaged file is found by the first real read, which this is.
@@ -42,17 +43,23 @@ pub(crate) fn writer(path: &Path, migrations: &[Migrations]) -> Result<Connectio
         .map_err(wrap)?;
     connection.set_prepared_statement_cache_capacity(128);
     migrate(path, &mut connection, migrations)?;
-    sync_log(path).map_err(|error| wrap(rusqlite::Error::ToSqlConversionFailure(Box::new(error))))?;
     Ok(connection)
 }
 
-/// Makes durable what an earlier process committed and had perhaps no time to sync: whoever reads it now takes it for durable.
-fn sync_log(path: &Path) -> std::io::Result<()> {
-    match std::fs::File::open(log_path(path)) {
-        Ok(log) => log.sync_data(),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
+/// Makes durable what an earlier process had perhaps no time to sync. What it committed is in the log: whoever reads it now
+/// takes it for durable. What it copied is in the database: should somebody else have this open, the first write may begin
+/// the log again.
+///
+/// To be called before this process has a connection, as to close a file drops the locks of all of them.
+fn sync_files(path: &Path) -> std::io::Result<()> {
+    for file in [log_path(path), path.to_owned()] {
+        match std::fs::File::open(file) {
+            Ok(file) => file.sync_data()?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
     }
+    Ok(())
 }
 
 pub(crate) fn reader(path: &Path) -> rusqlite::Result<Connection> {

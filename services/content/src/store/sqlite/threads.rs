@@ -354,7 +354,8 @@ impl Applier {
             }
             Err(error) => error,
         };
-        if !self.finish(syncing) || error.kind().is_transient() {
+        // What has no delivery is tried again as well: nothing else can be done with it.
+        if !self.finish(syncing) || error.kind().is_transient() || batch.is_empty() {
             self.failed(batch, &error);
             return false;
         }

@@ -23,7 +23,8 @@ fn insert(connection: &Connection, rows: i64) {
 
 fn checkpointer(path: &Path, sync: impl Fn(Which, &File) -> io::Result<()> + Send + 'static) -> Checkpointer {
     let database = Arc::new(File::open(path).expect("opens"));
-    let opened = Checkpointer::open(path, database, LogPages::default(), 0, Broken::default()).expect("opens");
+    let opened = Checkpointer::open(path, database, Copying::default(), LogPages::default(), 0, Broken::default())
+        .expect("opens");
     Checkpointer { sync: Box::new(sync), ..opened }
 }
 
@@ -39,28 +40,31 @@ fn pages(path: &Path) -> u32 {
 
 #[test]
 fn p1_a_page_is_durable_in_the_log_before_it_is_copied_and_in_the_database_before_the_log_is_begun_again() {
-    let folder = tempfile::tempdir().expect("folder");
-    let path = folder.path().join("t.db");
-    let connection = Arc::new(Mutex::new(writer(&path)));
-    insert(&connection.lock().expect("free"), 20);
-    let (durable, salts_before) = (pages(&path), salts(&path));
-    let seen = Arc::new(Mutex::new(Vec::new()));
-    let (at, other, told) = (path.clone(), connection.clone(), seen.clone());
-    let database_before = std::fs::read(&path).expect("read");
-    let checkpointer = checkpointer(&path, move |which, _| {
-        if which == Which::Log {
-            assert_eq!(std::fs::read(&at).expect("read"), database_before, "nothing is copied yet");
-        }
-        // What comes now is not durable.
-        insert(&other.lock().expect("free"), 5);
-        assert_eq!(salts(&at), salts_before, "the log goes on");
-        told.lock().expect("free").push((which, pages(&at)));
-        Ok(())
-    });
-    assert_eq!(checkpointer.round(), Some(durable), "and no page that came later");
-    let seen = std::mem::take(&mut *seen.lock().expect("free"));
-    assert_eq!(seen.iter().map(|(which, _)| *which).collect::<Vec<_>>(), [Which::Log, Which::Database]);
-    assert!(durable < seen[0].1 && seen[0].1 < seen[1].1);
+    for between in [Which::Log, Which::Database] {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("t.db");
+        let connection = Arc::new(Mutex::new(writer(&path)));
+        insert(&connection.lock().expect("free"), 20);
+        let (durable, salts_before) = (pages(&path), salts(&path));
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let (at, other, told) = (path.clone(), connection.clone(), seen.clone());
+        let database_before = std::fs::read(&path).expect("read");
+        let checkpointer = checkpointer(&path, move |which, _| {
+            if which == Which::Log {
+                assert_eq!(std::fs::read(&at).expect("read"), database_before, "nothing is copied yet");
+            }
+            if which == between {
+                // At the log: not durable. At the database: everything before is copied, which lets SQLite begin the log again.
+                insert(&other.lock().expect("free"), 5);
+            }
+            assert_eq!(salts(&at), salts_before, "the log goes on");
+            told.lock().expect("free").push(which);
+            Ok(())
+        });
+        assert_eq!(checkpointer.round(true), Some(durable), "and no page that came later");
+        assert_eq!(*seen.lock().expect("free"), [Which::Log, Which::Database]);
+        assert!(durable < pages(&path));
+    }
 }
 
 #[test]
@@ -70,15 +74,14 @@ fn the_log_is_begun_again_behind_a_round_in_which_nothing_was_written() {
     let connection = writer(&path);
     insert(&connection, 20);
     let before = salts(&path);
-    assert!(checkpointer(&path, |_, _| Ok(())).round().is_some());
+    assert!(checkpointer(&path, |_, _| Ok(())).round(true).is_some());
     assert_eq!(salts(&path), before);
     insert(&connection, 1);
     assert_ne!(salts(&path), before);
 }
 
-/// A round that copies nothing must not let go of the log either, should it fail.
 #[test]
-fn p1_after_a_failed_sync_the_log_is_never_begun_again_and_nothing_more_is_copied() {
+fn p1_after_a_failed_sync_the_log_is_never_begun_again() {
     for failing in [Which::Log, Which::Database] {
         let folder = tempfile::tempdir().expect("folder");
         let path = folder.path().join("t.db");
@@ -92,12 +95,25 @@ fn p1_after_a_failed_sync_the_log_is_never_begun_again_and_nothing_more_is_copie
                     if which == failing { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
                 },
             );
-        assert_eq!(checkpointer.round(), None);
+        let database_before = std::fs::read(&path).expect("read");
+        assert_eq!(checkpointer.round(true), None);
         assert!(checkpointer.broken.load(Ordering::Acquire));
+        if failing == Which::Log {
+            assert_eq!(std::fs::read(&path).expect("read"), database_before, "nothing is copied");
+        }
         insert(&connection, 20);
         assert_eq!(salts(&path), before);
         let busy = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
         assert_eq!(busy.expect("asked"), 1, "somebody reads it");
+        let database_before = std::fs::read(&path).expect("read");
+        assert_eq!(checkpointer.round(true), None);
+        assert_eq!(std::fs::read(&path).expect("read"), database_before, "nothing more is copied");
+        // Also when it is closed while others still write.
+        let (alive, ended) = mpsc::channel();
+        drop(alive);
+        checkpointer.run(&mpsc::sync_channel(1).0, &ended);
+        insert(&connection, 20);
+        assert_eq!(salts(&path), before);
     }
 }
 
