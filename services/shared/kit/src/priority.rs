@@ -51,9 +51,10 @@ impl Priority {
 /// takes. For the kernel's own threads, which have the most, this was 5 to 9 ms (measured on 6.18): among them the one that
 /// tells the disk to make its cache durable, for which every answer waits. Where nothing else is runnable for a moment,
 /// they run at once. Such a moment takes some 50 microseconds, a twentieth of the time.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct GiveWay {
-    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+    /// When it last did, or began.
+    #[cfg(target_os = "linux")]
     since: Option<std::time::Instant>,
 }
 
@@ -66,12 +67,6 @@ impl GiveWay {
     /// of the processor at all.
     #[cfg(target_os = "linux")]
     const SLEEP: std::time::Duration = std::time::Duration::from_micros(30);
-
-    /// For a thread that will call [`GiveWay::now_and_then`].
-    #[must_use]
-    pub const fn new() -> Self {
-        Self { since: None }
-    }
 
     /// To be called often, always by the same thread: takes tens of nanoseconds and sleeps when it is due. Does nothing
     /// elsewhere than on Linux.
@@ -92,12 +87,6 @@ impl GiveWay {
                 Some(_) => {}
             }
         }
-    }
-}
-
-impl Default for GiveWay {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -190,7 +179,7 @@ mod tests {
     #[test]
     fn a_busy_thread_lets_others_have_the_processor() {
         let begun = std::time::Instant::now();
-        let mut give_way = GiveWay::new();
+        let mut give_way = GiveWay::default();
         let before = own_switches();
         while own_switches() - before < 10 {
             assert!(begun.elapsed().as_secs() < 60, "it has kept the processor");

@@ -109,7 +109,7 @@ impl Db {
             "sqlite-writer",
             Box::new(move || {
                 Priority::Tables.take();
-                let mut give_way = GiveWay::new();
+                let mut give_way = GiveWay::default();
                 let let_others_in = move || {
                     give_way.now_and_then();
                     false

@@ -420,7 +420,7 @@ impl Applier {
     }
 
     fn done(&self, batch: Vec<Arrival>, applied: Applied) {
-        let mut give_way = GiveWay::new();
+        let mut give_way = GiveWay::default();
         self.arrivals.applied(&batch, applied.late, || give_way.now_and_then());
         for (arrival, result) in batch.into_iter().zip(applied.results) {
             give_way.now_and_then();
