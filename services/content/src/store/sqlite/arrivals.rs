@@ -114,7 +114,7 @@ impl Arrivals {
     }
 
     /// False while the tables take nothing.
-    fn can_apply(&self) -> bool {
+    pub(super) fn can_apply(&self) -> bool {
         !self.failing.load(Ordering::SeqCst)
     }
 

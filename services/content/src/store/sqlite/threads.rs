@@ -332,7 +332,10 @@ impl Applier {
     }
 
     fn failed(&self, batch: Vec<Arrival>, error: &Error) {
-        tracing::warn!(deliveries = batch.len(), error = %chain(error), "deliveries cannot be applied now");
+        // What has no delivery is told of once, and not at each of five attempts a second.
+        if !batch.is_empty() || self.arrivals.can_apply() {
+            tracing::warn!(deliveries = batch.len(), error = %chain(error), "deliveries cannot be applied now");
+        }
         self.arrivals.failed(batch, error);
     }
 
